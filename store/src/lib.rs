@@ -4,3 +4,5 @@
 pub mod change;
 pub mod record;
 pub mod types;
+pub mod api;
+pub mod store;
