@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crossdock_kit::drain::{Phase, phase};
 use crossdock_kit::{
@@ -182,6 +183,7 @@ impl Node {
     /// Takes everything down in order. `hurry` skips the waits, never the store.
     pub async fn stop(self, hurry: &CancellationToken) {
         let grace = self.checked.loaded.config.node.shutdown_grace.0;
+        let begun = Instant::now();
         phase(Phase::Readiness, async {
             self.is_ready.store(false, Ordering::Release);
         })
@@ -194,7 +196,8 @@ impl Node {
             tracing::warn!(tasks, "connections did not finish in time and were closed");
         }
         // What is left are the tasks of the node itself.
-        phase(Phase::Hub, self.scope.finish(grace, hurry)).await;
+        let rest = grace.saturating_sub(begun.elapsed());
+        phase(Phase::Hub, self.scope.finish(rest, hurry)).await;
         drop(self.folder);
     }
 }

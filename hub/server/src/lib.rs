@@ -9,4 +9,5 @@ pub mod config;
 pub mod data_folder;
 pub mod exit;
 pub mod logging;
+pub mod open_files;
 pub mod signals;

@@ -11,6 +11,7 @@ use crate::compose::Node;
 use crate::config::{Checked, TlsMode};
 use crate::exit::{Exit, Failure};
 use crate::logging;
+use crate::open_files;
 use crate::signals::Signals;
 
 /// Blocking file work belongs to the store's own threads; what is left here is little.
@@ -33,7 +34,10 @@ pub(super) fn run(settings: &Settings) -> Result<(), Failure> {
 async fn serve(checked: Checked, begun: Instant) -> Result<(), Failure> {
     let mut signals = Signals::listen()
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot catch signals: {error}")))?;
-    let notes = notes(&checked);
+    let mut notes = notes(&checked);
+    notes.extend(open_files::raise_for(
+        checked.loaded.config.listen.max_connections,
+    ));
     let node = Node::start(checked).await?;
     let config = &node.checked().loaded.config;
     let banner = Banner {
