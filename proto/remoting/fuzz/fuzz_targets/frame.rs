@@ -24,7 +24,9 @@ fn again(command: &Command) {
         return;
     }
     let mut out = BytesMut::new();
-    command.encode(&mut out).expect("a decoded command fits a frame");
+    command
+        .encode(&mut out)
+        .expect("a decoded command fits a frame");
     let mut decoded = FrameDecoder::default()
         .decode(&mut out)
         .expect("own frame decodes")
