@@ -1,1 +1,8 @@
-//! Placeholder.
+//! The storage engine: one commit log, many views. It knows queues, records, timers and tables, and no protocol.
+#![warn(missing_docs)]
+
+pub mod change;
+pub mod record;
+pub mod types;
+pub mod api;
+pub mod store;
