@@ -16,6 +16,7 @@ use crate::config::RemotingConfig;
 use crate::connection::{Door, Peer};
 use crate::dispatch::Dispatcher;
 use crate::error::Refusal;
+use crate::rates::Rates;
 use crate::stats::Stats;
 use crate::translate::incoming::Stamp;
 
@@ -28,6 +29,7 @@ pub(crate) struct Broker {
     pub(crate) scope: Scope,
     pub(crate) stamp: Stamp,
     pub(crate) advertise: Advertise,
+    pub(crate) rates: Arc<Rates>,
     /// Pulls that wait for messages, over all connections.
     pub(crate) held_pulls: AtomicUsize,
     /// When the adapter started.
@@ -72,8 +74,8 @@ impl Door for Broker {
         self.advertise.address(local)
     }
 
-    fn identify(&self, command: &Command, peer: &Peer) -> Result<Identity, Refusal> {
-        auth::identify(&self.hub, command, peer)
+    async fn identify(&self, command: &Command, peer: &Peer) -> Result<Identity, Refusal> {
+        auth::identify(&self.hub, command, peer).await
     }
 
     fn left(&self, peer: &Arc<Peer>) {

@@ -53,7 +53,11 @@ pub(crate) trait Door: std::fmt::Debug + Send + Sync + Sized + 'static {
     /// The address under which a client that dialled `local` reaches the broker.
     fn advertised_to(&self, local: std::net::SocketAddr) -> std::net::SocketAddr;
     /// Who sends this request.
-    fn identify(&self, command: &Command, peer: &Peer) -> Result<Identity, Refusal>;
+    fn identify(
+        &self,
+        command: &Command,
+        peer: &Peer,
+    ) -> impl Future<Output = Result<Identity, Refusal>> + Send;
     /// The connection is over.
     fn left(&self, peer: &Arc<Peer>);
 }
@@ -78,6 +82,7 @@ pub(crate) async fn run<D: Door>(door: Arc<D>, connection: Connection) {
     let peer = Arc::new(Peer::new(
         door.next_connection(),
         connection.peer,
+        connection.local,
         door.advertised_to(connection.local),
         outbound.clone(),
         Arc::clone(door.stats()),
@@ -244,7 +249,7 @@ impl<D: Door> Session<D> {
             let reply = Reply::new(response::GO_AWAY).with_remark("please go away");
             return self.reply(&meta, reply);
         }
-        let identity = match self.door.identify(&command, &self.peer) {
+        let identity = match self.door.identify(&command, &self.peer).await {
             Ok(identity) => identity,
             Err(refusal) => return self.answer(&meta, Err(refusal)),
         };

@@ -6,7 +6,6 @@ mod admin_topic;
 mod config;
 mod connections;
 mod heartbeat;
-mod locate;
 mod lock;
 mod membership;
 mod offset;
@@ -33,7 +32,7 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
         .task(request::CONSUMER_SEND_MSG_BACK, send_back::send_back)
         .on(request::PULL_MESSAGE, Handler::Flow(pull::pull))
         .on(request::LITE_PULL_MESSAGE, Handler::Flow(pull::pull));
-    on.now(request::QUERY_CONSUMER_OFFSET, offset::query)
+    on.on(request::QUERY_CONSUMER_OFFSET, Handler::Flow(offset::query))
         .on(request::UPDATE_CONSUMER_OFFSET, Handler::Flow(offset::update))
         .now(request::SEARCH_OFFSET_BY_TIMESTAMP, offset::by_time)
         .now(request::GET_MAX_OFFSET, offset::max)
@@ -62,11 +61,11 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
         .now(request::GET_BROKER_CONFIG, config::get)
         .now(request::GET_BROKER_RUNTIME_INFO, runtime::info);
     on.now(request::GET_TOPIC_STATS_INFO, topic_stats::stats)
-        .now(request::QUERY_TOPIC_CONSUME_BY_WHO, topic_stats::consumed_by)
+        .task(request::QUERY_TOPIC_CONSUME_BY_WHO, topic_stats::consumed_by)
         .now(request::GET_CONSUMER_CONNECTION_LIST, connections::consumers)
         .now(request::GET_PRODUCER_CONNECTION_LIST, connections::producers)
         .task(request::GET_CONSUME_STATS, progress::stats)
-        .now(request::QUERY_TOPICS_BY_CONSUMER, progress::topics_of)
+        .task(request::QUERY_TOPICS_BY_CONSUMER, progress::topics_of)
         .now(request::QUERY_SUBSCRIPTION_BY_CONSUMER, connections::subscription);
     on
 }

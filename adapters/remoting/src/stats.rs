@@ -30,6 +30,8 @@ pub struct Stats {
     pub(crate) foreign_records_skipped: AtomicU64,
     pub(crate) messages_in: AtomicU64,
     pub(crate) messages_out: AtomicU64,
+    pub(crate) pulls: AtomicU64,
+    pub(crate) pulls_found: AtomicU64,
     /// Frames and bytes that went out.
     pub outbound: Arc<OutboundStats>,
 }
@@ -95,6 +97,8 @@ impl Stats {
             foreign_records_skipped: AtomicU64::new(0),
             messages_in: AtomicU64::new(0),
             messages_out: AtomicU64::new(0),
+            pulls: AtomicU64::new(0),
+            pulls_found: AtomicU64::new(0),
             outbound: Arc::default(),
         }
     }
@@ -116,6 +120,12 @@ impl Stats {
             .ok()
             .and_then(|code| self.responses.get(code));
         Self::count(counter.unwrap_or(&self.responses_other));
+    }
+
+    /// The counters that rates are made of, in the order of [`crate::rates::Rated`].
+    pub(crate) fn rated(&self) -> [u64; 4] {
+        let counters = [&self.messages_in, &self.messages_out, &self.pulls_found, &self.pulls];
+        counters.map(|counter| counter.load(Ordering::Relaxed))
     }
 
     /// The counters at this moment.

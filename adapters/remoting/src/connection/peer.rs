@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use bytes::BytesMut;
-use crossdock_hub::ConnectionId;
+use crossdock_hub::{ConnectionId, GroupName, MemberChannel};
 use crossdock_kit::{Frame, Outbound};
 use crossdock_proto_remoting::Command;
+use crossdock_proto_remoting::code::request;
+use crossdock_proto_remoting::header::group::NotifyConsumerIdsChanged;
 use tokio_util::sync::CancellationToken;
 
 use crate::reply::{Meta, Reply};
@@ -21,6 +23,8 @@ pub(crate) struct Peer {
     pub(crate) id: ConnectionId,
     /// The client's address.
     pub(crate) address: SocketAddr,
+    /// The address the client dialled.
+    pub(crate) local: SocketAddr,
     /// The address under which the client reaches the broker.
     pub(crate) advertised: SocketAddr,
     /// Cancelled when the connection is over.
@@ -28,6 +32,8 @@ pub(crate) struct Peer {
     /// Pulls of this connection that wait for messages.
     pub(crate) held_pulls: AtomicUsize,
     outbound: Outbound,
+    /// Fingerprint of the last heartbeat that said its subscriptions in full; 0 for none.
+    fingerprint: AtomicI32,
     /// Numbers of requests we make; the client's own requests have theirs.
     opaque: AtomicI32,
     stats: Arc<Stats>,
@@ -37,6 +43,7 @@ impl Peer {
     pub(crate) fn new(
         id: ConnectionId,
         address: SocketAddr,
+        local: SocketAddr,
         advertised: SocketAddr,
         outbound: Outbound,
         stats: Arc<Stats>,
@@ -44,13 +51,24 @@ impl Peer {
         Self {
             id,
             address,
+            local,
             advertised,
             closed: CancellationToken::new(),
             held_pulls: AtomicUsize::new(0),
             outbound,
+            fingerprint: AtomicI32::new(0),
             opaque: AtomicI32::new(0),
             stats,
         }
+    }
+
+    pub(crate) fn fingerprint(&self) -> i32 {
+        self.fingerprint.load(Ordering::Acquire)
+    }
+
+    /// Remembers a fingerprint and returns the one before.
+    pub(crate) fn set_fingerprint(&self, fingerprint: i32) -> i32 {
+        self.fingerprint.swap(fingerprint, Ordering::AcqRel)
     }
 
     /// Sends a response from a task, waiting while the client is slow. One-way requests get none.
@@ -75,5 +93,22 @@ impl Peer {
         } else {
             &self.stats.notices_dropped
         });
+    }
+}
+
+impl MemberChannel for Peer {
+    fn members_changed(&self, group: &GroupName) {
+        let header = NotifyConsumerIdsChanged {
+            consumer_group: group.as_str(),
+        };
+        self.notify(Command::request(request::NOTIFY_CONSUMER_IDS_CHANGED).with_header(&header));
+    }
+
+    fn is_open(&self) -> bool {
+        !self.closed.is_cancelled()
+    }
+
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
+        self
     }
 }

@@ -28,6 +28,7 @@ const SCANNED_MAX: usize = 800;
 pub(crate) fn pull(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
     let meta = call.meta();
     let door = Arc::clone(&session.door);
+    Stats::count(&door.stats.pulls);
     let answer = match Pull::check(&door, &call) {
         Err(refusal) => Err(refusal),
         Ok(mut pull) => match pull.first_read(&door) {
@@ -155,6 +156,7 @@ impl Pull {
                 outcome.bounds,
             ));
         }
+        Stats::count(&door.stats.pulls_found);
         let reply = self.reply(response::SUCCESS, "FOUND", outcome.next, outcome.bounds);
         Ok(reply.with_slices(records.slices))
     }
