@@ -75,11 +75,6 @@ pub(crate) fn may_pull(hub: &Hub, call: &Call, topic: &str, group: &str) -> Resu
     Ok(hub.authorize(&call.identity, &needs)?)
 }
 
-/// Looking at a topic's queues.
-pub(crate) fn may_look(hub: &Hub, call: &Call, topic: &str) -> Result<(), Refusal> {
-    may(hub, call, Action::Sub | Action::Get, behind(topic))
-}
-
 /// Asking for a group's offsets in a topic, or for its members.
 pub(crate) fn may_ask_group(
     hub: &Hub,

@@ -38,6 +38,9 @@ use reader::{Input, Progress};
 const TICK: Duration = Duration::from_secs(5);
 /// Encoded responses kept back to go out together.
 const GATHER_BYTES: usize = 64 * 1024;
+/// Room kept for the next response, and what is allocated when it runs low.
+const OUT_LOW: usize = 512;
+const OUT_CHUNK: usize = 8 * 1024;
 /// Clients above this version reconnect when told to go away.
 const UNDERSTANDS_GO_AWAY_ABOVE: i32 = 475;
 
@@ -78,7 +81,8 @@ enum End {
 /// Serves a connection to its end.
 pub(crate) async fn run<D: Door>(door: Arc<D>, connection: Connection) {
     let (read, write) = connection.stream.split();
-    let (outbound, writer) = outbound::channel(Limits::default(), Arc::clone(&door.stats().outbound));
+    let (outbound, writer) =
+        outbound::channel(Limits::default(), Arc::clone(&door.stats().outbound));
     let peer = Arc::new(Peer::new(
         door.next_connection(),
         connection.peer,
@@ -101,7 +105,7 @@ pub(crate) async fn run<D: Door>(door: Arc<D>, connection: Connection) {
         session.say_goodbye(&end).await;
     });
     // One task for both halves: what the reader queues, the writer sends in the same turn.
-    tokio::join!(reading, writer.run(write));
+    tokio::join!(biased; reading, writer.run(write));
 }
 
 /// Tells the door and everything that waits for the client when the connection ends, however it
@@ -224,6 +228,10 @@ impl<D: Door> Session<D> {
                     decided.reported().await;
                     self.answer_sends();
                 }
+                // Tasks answer for themselves; the queue closes behind the last of them.
+                let all = u32::try_from(self.door.config().tasks_in_flight_max);
+                let tasks = Arc::clone(&self.tasks);
+                drop(tasks.acquire_many(all.unwrap_or(u32::MAX)).await);
             }
         }
         // A client that is gone does not miss what could not be queued.
@@ -354,12 +362,12 @@ impl<D: Door> Session<D> {
         self.pending.decided().take(&mut outcomes);
         let (config, stats) = (self.door.config(), self.door.stats());
         for (token, outcome) in outcomes.drain(..) {
+            refill(&mut self.out);
             let Some(sent) = self.pending.remove(token) else {
                 continue;
             };
             let before = self.out.len();
-            let code =
-                sending::answer(&sent, outcome, config, stats, &mut self.ext, &mut self.out);
+            let code = sending::answer(&sent, outcome, config, stats, &mut self.ext, &mut self.out);
             stats.response(code);
             self.gathered += self.out.len() - before;
         }
@@ -377,6 +385,7 @@ impl<D: Door> Session<D> {
             return;
         }
         self.door.stats().response(reply.code);
+        refill(&mut self.out);
         let before = self.out.len();
         let body = reply.encode(meta, &mut self.out);
         self.gathered += self.out.len() - before;
@@ -404,6 +413,13 @@ impl<D: Door> Session<D> {
             self.outbound.push(Frame::from(self.out.split())).await?;
         }
         Ok(())
+    }
+}
+
+/// Keeps room in a buffer that small pieces are split off from, so that many share an allocation.
+pub(crate) fn refill(buffer: &mut BytesMut) {
+    if buffer.capacity() - buffer.len() < OUT_LOW {
+        buffer.reserve(OUT_CHUNK);
     }
 }
 

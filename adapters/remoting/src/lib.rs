@@ -3,6 +3,7 @@
 //! brokers, nothing durable, and knows no other adapter.
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod advertise;
 mod auth;
 mod broker;
@@ -11,13 +12,16 @@ mod connection;
 mod dispatch;
 mod error;
 mod handler;
+mod listener;
 mod namesrv;
 mod rates;
+mod register;
 mod reply;
 mod sending;
 mod stats;
 mod translate;
 
+pub use adapter::{RemotingAdapter, Running};
 pub use config::RemotingConfig;
 pub use error::StartError;
 pub use stats::{Stats, StatsSnapshot};

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crossdock_kit::Frame;
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::WriteHeader;
-use crossdock_proto_remoting::{Command, Encoding, ExtBuilder, ExtFields, Language};
+use crossdock_proto_remoting::{Command, Encoding, ExtBuilder, ExtFields};
 
 use crate::error::Refusal;
 
@@ -22,7 +22,6 @@ pub(crate) struct Meta {
     pub(crate) encoding: Encoding,
     pub(crate) is_oneway: bool,
     pub(crate) version: i32,
-    pub(crate) language: Language,
 }
 
 impl Meta {
@@ -33,7 +32,6 @@ impl Meta {
             encoding: command.encoding,
             is_oneway: command.is_oneway(),
             version: command.version,
-            language: command.language,
         }
     }
 
@@ -83,11 +81,6 @@ impl Reply {
         self
     }
 
-    pub(crate) fn with_ext(mut self, ext: ExtFields) -> Self {
-        self.ext = ext;
-        self
-    }
-
     pub(crate) fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = vec![body.into()];
         self
@@ -97,10 +90,6 @@ impl Reply {
     pub(crate) fn with_slices(mut self, slices: Vec<Bytes>) -> Self {
         self.body = slices;
         self
-    }
-
-    pub(crate) fn has_body(&self) -> bool {
-        !self.body.is_empty()
     }
 
     /// Appends everything in front of the body to `out` and hands the body out. A response that

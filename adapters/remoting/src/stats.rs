@@ -124,7 +124,12 @@ impl Stats {
 
     /// The counters that rates are made of, in the order of [`crate::rates::Rated`].
     pub(crate) fn rated(&self) -> [u64; 4] {
-        let counters = [&self.messages_in, &self.messages_out, &self.pulls_found, &self.pulls];
+        let counters = [
+            &self.messages_in,
+            &self.messages_out,
+            &self.pulls_found,
+            &self.pulls,
+        ];
         counters.map(|counter| counter.load(Ordering::Relaxed))
     }
 
@@ -138,8 +143,12 @@ impl Stats {
         }
         responses.insert(-1, get(&self.responses_other));
         responses.retain(|_, n| *n > 0);
-        let mut requests: BTreeMap<_, _> =
-            self.requests.0.iter().map(|(code, n)| (*code, get(n))).collect();
+        let mut requests: BTreeMap<_, _> = self
+            .requests
+            .0
+            .iter()
+            .map(|(code, n)| (*code, get(n)))
+            .collect();
         requests.retain(|_, n| *n > 0);
         StatsSnapshot {
             requests,

@@ -120,9 +120,6 @@ mod tests {
         decided.reported().await;
         let mut out = Vec::new();
         decided.take(&mut out);
-        assert_eq!(
-            out,
-            [(3, Err(AppendError::Full)), (4, Ok(Receipt::new()))]
-        );
+        assert_eq!(out, [(3, Err(AppendError::Full)), (4, Ok(Receipt::new()))]);
     }
 }

@@ -90,7 +90,9 @@ impl Input {
         if !self.buffer.is_empty() && self.begun.is_none() {
             self.begun = Some(Instant::now());
         }
-        let missing = self.awaited.map_or(0, |len| len.saturating_sub(self.buffer.len()));
+        let missing = self
+            .awaited
+            .map_or(0, |len| len.saturating_sub(self.buffer.len()));
         // As much again as has arrived: at most half of the buffer is ever unused.
         let room = self.room.max(missing.min(self.buffer.len()));
         self.buffer.reserve(room);
@@ -109,7 +111,8 @@ impl Input {
 
     /// True if the frame under way takes longer than it may.
     pub(super) fn is_overdue(&self) -> bool {
-        self.begun.is_some_and(|begun| begun.elapsed() >= self.timeout)
+        self.begun
+            .is_some_and(|begun| begun.elapsed() >= self.timeout)
     }
 
     /// Gives back the buffer of a connection that is quiet.

@@ -132,5 +132,7 @@ pub(crate) fn get_all(door: &Broker, call: &Call) -> Answer {
     let header = GetAllGroupConfigResponse {
         total_group_num: Some(total),
     };
-    Ok(Reply::ok().with_header(&header).with_body(body::write(&table)?))
+    Ok(Reply::ok()
+        .with_header(&header)
+        .with_body(body::write(&table)?))
 }

@@ -145,7 +145,12 @@ pub(crate) fn put_list(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
         let mut specs = Vec::with_capacity(body.topic_config_list.len());
         for config in &body.topic_config_list {
             let actions = Action::Create | Action::Update;
-            auth::may(&door.hub, &call, actions, Resource::topic(&config.topic_name))?;
+            auth::may(
+                &door.hub,
+                &call,
+                actions,
+                Resource::topic(&config.topic_name),
+            )?;
             specs.push(spec_of_config(config)?);
         }
         door.hub.put_topics(specs).await?;
@@ -182,7 +187,9 @@ pub(crate) fn get_all(door: &Broker, call: &Call) -> Answer {
     let header = GetAllTopicConfigResponse {
         total_topic_num: Some(total),
     };
-    Ok(Reply::ok().with_header(&header).with_body(body::write(&table)?))
+    Ok(Reply::ok()
+        .with_header(&header)
+        .with_body(body::write(&table)?))
 }
 
 /// GET_SYSTEM_TOPIC_LIST_FROM_BROKER.

@@ -38,15 +38,24 @@ pub(crate) fn get(door: &Broker, call: &Call) -> Answer {
         ("regionId", config.region.clone()),
         ("traceOn", config.trace_on.to_string()),
         ("autoCreateTopicEnable", hub.auto_create_topics.to_string()),
-        ("autoCreateSubscriptionGroup", hub.auto_create_groups.to_string()),
+        (
+            "autoCreateSubscriptionGroup",
+            hub.auto_create_groups.to_string(),
+        ),
         ("defaultTopicQueueNums", hub.default_queues.to_string()),
         ("maxMessageSize", config.body_bytes_max.to_string()),
         ("messageDelayLevel", delay_levels(&hub.delay_levels)),
         ("longPollingEnable", "true".to_owned()),
         ("enablePropertyFilter", "false".to_owned()),
         ("rejectTransactionMessage", "true".to_owned()),
-        ("channelExpiredTimeout", hub.member_expiry.as_millis().to_string()),
-        ("registerNameServerPeriod", config.register_period.as_millis().to_string()),
+        (
+            "channelExpiredTimeout",
+            hub.member_expiry.as_millis().to_string(),
+        ),
+        (
+            "registerNameServerPeriod",
+            config.register_period.as_millis().to_string(),
+        ),
         ("connectionsMax", config.connections.max().to_string()),
     ];
     let mut text = String::new();
@@ -58,7 +67,9 @@ pub(crate) fn get(door: &Broker, call: &Call) -> Answer {
     let header = GetBrokerConfigResponse {
         version: std::str::from_utf8(&version).unwrap_or_default(),
     };
-    Ok(Reply::ok().with_header(&header).with_body(text.into_bytes()))
+    Ok(Reply::ok()
+        .with_header(&header)
+        .with_body(text.into_bytes()))
 }
 
 /// The delay table as it is written, in the largest units that fit.

@@ -5,9 +5,7 @@ use crossdock_hub::{
     tag_hash,
 };
 use crossdock_proto_remoting::body;
-use crossdock_proto_remoting::body::group::{
-    Connection, ConsumerConnections, ProducerConnections,
-};
+use crossdock_proto_remoting::body::group::{Connection, ConsumerConnections, ProducerConnections};
 use crossdock_proto_remoting::body::heartbeat::{
     ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData,
 };
@@ -127,10 +125,14 @@ pub(crate) fn subscription(door: &Broker, call: &Call) -> Answer {
     let header = QuerySubscriptionByConsumer::parse(&call.command.ext)?;
     auth::may(&door.hub, call, Action::Get, Resource::group(header.group))?;
     let topic = header.topic.unwrap_or_default();
-    let view = door.hub.group(header.group).and_then(|group| door.hub.group_view(&group));
+    let view = door
+        .hub
+        .group(header.group)
+        .and_then(|group| door.hub.group_view(&group));
     let found = view.and_then(|view| {
         let mut subs = view.subscriptions.iter();
-        subs.find(|sub| sub.topic.as_str() == topic).map(|sub| data(sub))
+        subs.find(|sub| sub.topic.as_str() == topic)
+            .map(|sub| data(sub))
     });
     let body = SubscriptionBody {
         group: header.group,

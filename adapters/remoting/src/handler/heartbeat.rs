@@ -64,7 +64,10 @@ fn authorize(door: &Broker, call: &Call, body: &Body) -> Result<(), Refusal> {
     let mut needs: Vec<(Actions, Resource<'_>)> = Vec::new();
     for consumer in &body.consumer_data_set {
         needs.push((Action::Sub.into(), Resource::group(&consumer.group_name)));
-        let topics = consumer.subscription_data_set.iter().map(|sub| sub.topic.as_str());
+        let topics = consumer
+            .subscription_data_set
+            .iter()
+            .map(|sub| sub.topic.as_str());
         for topic in topics.filter(|topic| !topic.starts_with(RETRY_PREFIX)) {
             needs.push((Action::Sub.into(), Resource::topic(topic)));
         }

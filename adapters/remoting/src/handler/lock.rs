@@ -74,7 +74,8 @@ pub(crate) fn lock(door: &Broker, call: &Call) -> Answer {
 pub(crate) fn unlock(door: &Broker, call: &Call) -> Answer {
     let request = Request::read(door, call)?;
     if let Some(group) = door.hub.group(&request.body.consumer_group) {
-        door.hub.unlock_batch(&group, &request.body.client_id, &request.ids());
+        door.hub
+            .unlock_batch(&group, &request.body.client_id, &request.ids());
     }
     Ok(Reply::ok())
 }

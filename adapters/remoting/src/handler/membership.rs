@@ -38,7 +38,9 @@ pub(crate) fn list(door: &Broker, call: &Call) -> Answer {
         None => Vec::new(),
     };
     if clients.is_empty() {
-        return Err(Refusal::system(format!("no consumer for this group, {name}")));
+        return Err(Refusal::system(format!(
+            "no consumer for this group, {name}"
+        )));
     }
     let body = ConsumerList {
         consumer_id_list: clients.iter().map(|client| client.to_string()).collect(),

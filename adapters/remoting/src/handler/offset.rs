@@ -37,7 +37,9 @@ pub(crate) fn query(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
         Ok(Found::Position(answer)) => session.answer(&call.meta(), answer),
         Ok(Found::LookAtFirst(topic, queue)) => {
             let door = Arc::clone(&session.door);
-            return Flow::Task(Box::pin(async move { young_or_none(&door, &topic, queue).await }));
+            return Flow::Task(Box::pin(async move {
+                young_or_none(&door, &topic, queue).await
+            }));
         }
         Err(refusal) => session.answer(&call.meta(), Err(refusal)),
     }
@@ -95,9 +97,10 @@ async fn young_or_none(door: &Broker, topic: &Topic, queue: u32) -> Answer {
     };
     let read = door.hub.read(topic, queue, 0, one, &TagFilter::All).await?;
     let (_, end) = door.hub.log_bounds();
-    let is_young = read.messages.first().is_some_and(|first| {
-        end.0.saturating_sub(first.record.position.0) <= YOUNG_BYTES
-    });
+    let is_young = read
+        .messages
+        .first()
+        .is_some_and(|first| end.0.saturating_sub(first.record.position.0) <= YOUNG_BYTES);
     if is_young {
         return offset(0);
     }
@@ -129,7 +132,11 @@ pub(crate) fn update(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
             queue,
             offset,
         } = commit;
-        match door.hub.commit_durable(&group, &topic, queue, offset).await? {
+        match door
+            .hub
+            .commit_durable(&group, &topic, queue, offset)
+            .await?
+        {
             Committed::Taken => Ok(Reply::ok()),
             Committed::ResetPending => {
                 Ok(Reply::ok().with_remark("Offset has been previously reset"))
@@ -151,8 +158,14 @@ impl Commit {
         let (group, topic) = (header.consumer_group, header.topic);
         let actions = Action::Sub | Action::Update;
         auth::may_ask_group(&door.hub, call, group, Some(topic), actions)?;
-        let group = door.hub.group(group).ok_or_else(|| Refusal::no_group(group))?;
-        let topic = door.hub.topic(topic).ok_or_else(|| Refusal::no_topic(topic))?;
+        let group = door
+            .hub
+            .group(group)
+            .ok_or_else(|| Refusal::no_group(group))?;
+        let topic = door
+            .hub
+            .topic(topic)
+            .ok_or_else(|| Refusal::no_topic(topic))?;
         let queue = queue_number(header.queue_id)?;
         topic.queue(queue)?;
         let offset = u64::try_from(header.commit_offset)
@@ -206,7 +219,9 @@ pub(crate) fn by_time(door: &Broker, call: &Call) -> Answer {
         _ => Boundary::Lower,
     };
     let found = match queue_of(door, call, header.topic, header.queue_id)? {
-        Some((topic, queue)) => door.hub.offset_by_time(&topic, queue, header.timestamp, boundary),
+        Some((topic, queue)) => door
+            .hub
+            .offset_by_time(&topic, queue, header.timestamp, boundary),
         None => Ok(0),
     };
     offset(found.map_err(|error: HubError| Refusal::from(error))?)

@@ -51,12 +51,17 @@ pub(crate) fn stats(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
         let topics = if named.is_empty() {
             topics_with_position(&door, &group).await
         } else {
-            named.into_iter().filter_map(|name| door.hub.topic(name)).collect()
+            named
+                .into_iter()
+                .filter_map(|name| door.hub.topic(name))
+                .collect()
         };
         for topic in topics {
             for queue in 0..topic.read_queues {
                 let offsets = offsets(&door, &group, &topic, queue).await?;
-                stats.offset_table.push((queue_of(&door, topic.name.as_str(), queue), offsets));
+                stats
+                    .offset_table
+                    .push((queue_of(&door, topic.name.as_str(), queue), offsets));
             }
         }
         Ok(Reply::ok().with_body(stats.to_json()?))
@@ -85,20 +90,20 @@ async fn offsets(
     })
 }
 
-async fn stored_ms(
-    door: &Broker,
-    topic: &Topic,
-    queue: u32,
-    offset: u64,
-) -> Result<i64, Refusal> {
+async fn stored_ms(door: &Broker, topic: &Topic, queue: u32, offset: u64) -> Result<i64, Refusal> {
     let one = ReadLimits {
         records: 1,
         bytes: 1,
         scanned: 1,
     };
-    let read = door.hub.read(topic, queue, offset, one, &TagFilter::All).await;
+    let read = door
+        .hub
+        .read(topic, queue, offset, one, &TagFilter::All)
+        .await;
     // Retention may pass, or the topic be closed to readers; then nothing is known.
-    let first = read.ok().and_then(|outcome| outcome.messages.into_iter().next());
+    let first = read
+        .ok()
+        .and_then(|outcome| outcome.messages.into_iter().next());
     Ok(first.map_or(0, |message| message.record.stored_ms))
 }
 

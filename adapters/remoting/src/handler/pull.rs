@@ -28,6 +28,9 @@ const SCANNED_MAX: usize = 800;
 pub(crate) fn pull(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
     let meta = call.meta();
     let door = Arc::clone(&session.door);
+    if let Some(creation) = check::group_to_create(&door, &call) {
+        return Flow::Wait(creation, call);
+    }
     Stats::count(&door.stats.pulls);
     let answer = match Pull::check(&door, &call) {
         Err(refusal) => Err(refusal),
@@ -92,7 +95,9 @@ impl Pull {
     async fn read(&self, door: &Broker) -> Result<ReadOutcome, Refusal> {
         let hub = &door.hub;
         let (from, limits) = (self.from(), self.limits());
-        Ok(hub.read(&self.topic, self.queue, from, limits, &self.filter).await?)
+        Ok(hub
+            .read(&self.topic, self.queue, from, limits, &self.filter)
+            .await?)
     }
 
     fn from(&self) -> u64 {
@@ -131,11 +136,17 @@ impl Pull {
             ReadStatus::Empty if self.from() == bounds.max => {
                 (response::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE", self.from())
             }
-            ReadStatus::Empty => (response::PULL_OFFSET_MOVED, "NO_MESSAGE_IN_QUEUE", bounds.max),
+            ReadStatus::Empty => (
+                response::PULL_OFFSET_MOVED,
+                "NO_MESSAGE_IN_QUEUE",
+                bounds.max,
+            ),
             ReadStatus::TooSmall => (response::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL", bounds.min),
-            ReadStatus::TooLarge => {
-                (response::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY", bounds.max)
-            }
+            ReadStatus::TooLarge => (
+                response::PULL_OFFSET_MOVED,
+                "OFFSET_OVERFLOW_BADLY",
+                bounds.max,
+            ),
         };
         Ok(self.reply(code, status, next, bounds))
     }
@@ -181,16 +192,18 @@ impl Pull {
 
     fn reply(&self, code: i32, status: &'static str, next: u64, bounds: Bounds) -> Reply {
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        Reply::new(code).with_remark(status).with_header(&PullResponse {
-            // There are no replicas to read from.
-            suggest_which_broker_id: 0,
-            next_begin_offset: number(next),
-            min_offset: number(bounds.min),
-            max_offset: number(bounds.max),
-            offset_delta: None,
-            topic_sys_flag: Some(self.topic.sys_flag as i32),
-            group_sys_flag: Some(self.group.config.sys_flag as i32),
-            forbidden_type: None,
-        })
+        Reply::new(code)
+            .with_remark(status)
+            .with_header(&PullResponse {
+                // There are no replicas to read from.
+                suggest_which_broker_id: 0,
+                next_begin_offset: number(next),
+                min_offset: number(bounds.min),
+                max_offset: number(bounds.max),
+                offset_delta: None,
+                topic_sys_flag: Some(self.topic.sys_flag as i32),
+                group_sys_flag: Some(self.group.config.sys_flag as i32),
+                forbidden_type: None,
+            })
     }
 }

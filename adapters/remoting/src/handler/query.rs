@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use crossdock_hub::{Action, HubError, Message, Position, ReadError};
 use crossdock_proto_remoting::code::response;
-use crossdock_proto_remoting::header::query::{
-    QueryMessage, QueryMessageResponse, ViewMessage,
-};
+use crossdock_proto_remoting::header::query::{QueryMessage, QueryMessageResponse, ViewMessage};
 use crossdock_proto_remoting::record::Properties;
 
 use crate::auth;
@@ -44,8 +42,12 @@ pub(super) fn place(door: &Broker, message: &Message) -> Option<(Arc<crossdock_h
 /// VIEW_MESSAGE_BY_ID.
 async fn view_message(door: &Broker, call: &Call) -> Answer {
     let header = ViewMessage::parse(&call.command.ext)?;
-    let missing =
-        || Refusal::system(format!("can not find message by the offset, {}", header.offset));
+    let missing = || {
+        Refusal::system(format!(
+            "can not find message by the offset, {}",
+            header.offset
+        ))
+    };
     let position = u64::try_from(header.offset).map_err(|_| missing())?;
     let message = match door.hub.view(Position(position)).await {
         Ok(message) => message,
@@ -84,7 +86,10 @@ async fn query_message(door: &Broker, call: &Call) -> Answer {
         usize::try_from(header.max_num).unwrap_or(0).min(FOUND_MAX)
     };
     let (from, to) = (header.begin_timestamp, header.end_timestamp);
-    let found = door.hub.find_by_key(&topic, header.key, from, to, max).await?;
+    let found = door
+        .hub
+        .find_by_key(&topic, header.key, from, to, max)
+        .await?;
     let mut records = Records::new(call.peer.advertised, found.len());
     let mut newest_ms = 0;
     for message in &found {

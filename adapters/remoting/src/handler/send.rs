@@ -49,7 +49,9 @@ pub(super) fn proceed(session: &Session<Broker>, begun: Begun, call: Box<Call>) 
     let hub = session.door.hub.clone();
     match begun {
         Begun::Taken | Begun::Retry => Flow::Done,
-        Begun::Create(topic, template, queues) => Flow::Wait(create(hub, topic, template, queues), call),
+        Begun::Create(topic, template, queues) => {
+            Flow::Wait(create(hub, topic, template, queues), call)
+        }
         Begun::Full(bytes) => {
             let room = async move {
                 hub.room(bytes).await;
@@ -130,7 +132,8 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     let target = message.target(topic, queue, &door)?;
     let now_ms = door.hub.now_ms();
     let incoming = message.incoming();
-    let (publish, uniq_key) = incoming.publish(target, &door.stamp, now_ms, &mut session.scratch)?;
+    let (publish, uniq_key) =
+        incoming.publish(target, &door.stamp, now_ms, &mut session.scratch)?;
     let meta = call.meta();
     let ready = door.hub.prepare(publish)?;
     let (done, token) = if meta.is_oneway {
@@ -189,7 +192,9 @@ impl<'a> Request<'a> {
         check_body(&body, door)?;
         let scan = Scan::of(Properties::new(header.properties.unwrap_or_default()));
         if scan.is_transactional() {
-            return Err(Refusal::denied("this broker does not take transactional messages"));
+            return Err(Refusal::denied(
+                "this broker does not take transactional messages",
+            ));
         }
         // The same field as a slice of the header buffer.
         let field = match call.command.code {
@@ -257,7 +262,9 @@ pub(super) fn check_body(body: &Bytes, door: &Broker) -> Result<(), Refusal> {
 async fn retry(door: Arc<Broker>, call: Call) -> Answer {
     let header = SendMessage::parse(call.command.code, &call.command.ext)?;
     let name = TopicName::parse(header.topic)?;
-    let group = door.hub.require_group(name.retry_group().unwrap_or_default())?;
+    let group = door
+        .hub
+        .require_group(name.retry_group().unwrap_or_default())?;
     let dead = door
         .hub
         .plan_dead(&group, attempt(&header), header.max_reconsume_times)
@@ -279,8 +286,12 @@ async fn retry(door: Arc<Broker>, call: Call) -> Answer {
     };
     let queue = target.queue;
     let incoming = message.incoming();
-    let (publish, uniq_key) =
-        incoming.publish(target, &door.stamp, door.hub.now_ms(), &mut bytes::BytesMut::new())?;
+    let (publish, uniq_key) = incoming.publish(
+        target,
+        &door.stamp,
+        door.hub.now_ms(),
+        &mut bytes::BytesMut::new(),
+    )?;
     let (_, receipt) = door.hub.publish_wait(publish).await?;
     Stats::count(&door.stats.messages_in);
     let sent = Sent {

@@ -59,7 +59,10 @@ async fn take_back(door: &Broker, call: &Call) -> Answer {
         .max_reconsume_times
         .filter(|_| call.command.version >= NAMES_MAX_ATTEMPTS_SINCE);
     let attempt = message.record.attempt;
-    let plan = door.hub.plan_retry(&group, attempt, header.delay_level, max).await?;
+    let plan = door
+        .hub
+        .plan_retry(&group, attempt, header.delay_level, max)
+        .await?;
     let Some(plan) = plan else {
         return Ok(Reply::ok());
     };

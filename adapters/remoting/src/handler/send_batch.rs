@@ -89,7 +89,12 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     let (done, token) = if meta.is_oneway {
         (Done::Ignore, None)
     } else {
-        let uniq_key = outer.uniq_key.unwrap_or_default().as_bytes().to_vec().into();
+        let uniq_key = outer
+            .uniq_key
+            .unwrap_or_default()
+            .as_bytes()
+            .to_vec()
+            .into();
         let token = session.expect(Sent {
             meta,
             queue,

@@ -45,7 +45,9 @@ pub(crate) fn stats(door: &Broker, call: &Call) -> Answer {
             max_offset: number(bounds.max),
             min_offset: number(bounds.min),
         };
-        stats.offset_table.push((queue_of(door, topic.name.as_str(), queue), offsets));
+        stats
+            .offset_table
+            .push((queue_of(door, topic.name.as_str(), queue), offsets));
     }
     Ok(Reply::ok().with_body(stats.to_json()?))
 }

@@ -74,9 +74,13 @@ fn registration(header: &RegisterBroker<'_>, call: &Call) -> Result<Registration
     }
     let max = INFLATED_MAX.min(bytes.len() as u64 * INFLATED_RATIO_MAX);
     let mut plain = Vec::new();
-    let read = ZlibDecoder::new(bytes.as_ref()).take(max + 1).read_to_end(&mut plain);
+    let read = ZlibDecoder::new(bytes.as_ref())
+        .take(max + 1)
+        .read_to_end(&mut plain);
     if read.is_err() || plain.len() as u64 > max {
-        return Err(Refusal::system("register broker failed: the body cannot be inflated"));
+        return Err(Refusal::system(
+            "register broker failed: the body cannot be inflated",
+        ));
     }
     Ok(Registration::parse_inflated(&plain, call.command.version)?)
 }
@@ -107,7 +111,9 @@ pub(super) fn query_version(door: &NameServer, call: &Call) -> Answer {
     let header = QueryDataVersion::parse(&call.command.ext)?;
     auth::may_cluster(&door.hub, call, Action::Update)?;
     let asked: DataVersion = body::parse(&call.command.body)?;
-    let known = door.table.version_of(header.broker_name, header.broker_addr);
+    let known = door
+        .table
+        .version_of(header.broker_name, header.broker_addr);
     let changed = known != Some(asked);
     if !changed {
         door.table.renew(header.broker_name, header.broker_addr);

@@ -18,10 +18,18 @@ use crate::reply::{Answer, Reply};
 pub(super) fn info(door: &NameServer, call: &Call) -> Answer {
     auth::may_cluster(&door.hub, call, Action::Get)?;
     let mut info = ClusterInfo::default();
-    for broker in door.own_broker(call).into_iter().chain(door.table.brokers()) {
-        let names = info.cluster_addr_table.entry(broker.cluster.clone()).or_default();
+    for broker in door
+        .own_broker(call)
+        .into_iter()
+        .chain(door.table.brokers())
+    {
+        let names = info
+            .cluster_addr_table
+            .entry(broker.cluster.clone())
+            .or_default();
         names.push(broker.broker_name.clone());
-        info.broker_addr_table.insert(broker.broker_name.clone(), broker);
+        info.broker_addr_table
+            .insert(broker.broker_name.clone(), broker);
     }
     Ok(Reply::ok().with_body(body::write(&info)?))
 }

@@ -51,7 +51,9 @@ pub(super) fn put(door: Arc<NameServer>, call: Call) -> Boxed<Answer> {
             return Err(Refusal::system("namespace or key is null"));
         }
         let namespace = stored(header.namespace);
-        door.hub.put_setting(&namespace, header.key, header.value).await?;
+        door.hub
+            .put_setting(&namespace, header.key, header.value)
+            .await?;
         Ok(Reply::ok())
     })
 }
@@ -61,7 +63,9 @@ pub(super) fn get(door: &NameServer, call: &Call) -> Answer {
     let header = KvConfigKey::parse(&call.command.ext)?;
     auth::may_cluster(&door.hub, call, Action::Get)?;
     match door.hub.setting(&stored(header.namespace), header.key) {
-        Some(value) => Ok(Reply::ok().with_header(&GetKvConfigResponse { value: Some(&value) })),
+        Some(value) => Ok(Reply::ok().with_header(&GetKvConfigResponse {
+            value: Some(&value),
+        })),
         None => Err(Refusal::new(
             response::QUERY_NOT_FOUND,
             format!(
@@ -78,7 +82,9 @@ pub(super) fn delete(door: Arc<NameServer>, call: Call) -> Boxed<Answer> {
         let header = KvConfigKey::parse(&call.command.ext)?;
         auth::may_cluster(&door.hub, &call, Action::Delete)?;
         // Deleting what is not there is what was asked for.
-        door.hub.delete_setting(&stored(header.namespace), header.key).await?;
+        door.hub
+            .delete_setting(&stored(header.namespace), header.key)
+            .await?;
         Ok(Reply::ok())
     })
 }

@@ -52,7 +52,11 @@ pub(super) fn system(door: &NameServer, call: &Call) -> Answer {
     auth::may_cluster(&door.hub, call, Action::Get)?;
     let mut topics = BTreeSet::new();
     let mut address = None;
-    for broker in door.own_broker(call).into_iter().chain(door.table.brokers()) {
+    for broker in door
+        .own_broker(call)
+        .into_iter()
+        .chain(door.table.brokers())
+    {
         address = address.or_else(|| broker.broker_addrs.values().next().cloned());
         topics.insert(broker.cluster);
         topics.insert(broker.broker_name);

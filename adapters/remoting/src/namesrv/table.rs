@@ -17,7 +17,7 @@ use crossdock_proto_remoting::body::route::QueueData;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-pub(crate) use register::{Announcement, Registered};
+pub(crate) use register::Announcement;
 
 /// Longest text of a name or an address in a registration.
 const TEXT_MAX: usize = 255;

@@ -10,11 +10,12 @@ use crossdock_hub::{
     Durability, FilterKind, Flavour, Publish, QueueChoice, Topic, key_hash, tag_hash,
 };
 use crossdock_proto_remoting::record::head::{MAX_PROPERTIES, MAX_V1_TOPIC};
-use crossdock_proto_remoting::record::properties::{PropertyEdit, Properties, name};
+use crossdock_proto_remoting::record::properties::{Properties, PropertyEdit, name};
 use crossdock_proto_remoting::record::{UniqKeySource, body_crc, sys_flag};
 use smallvec::{SmallVec, smallvec};
 
 use super::scan::Scan;
+use crate::connection::refill;
 use crate::error::Refusal;
 
 /// What the broker adds to every message sent singly, prepared once.
@@ -98,6 +99,7 @@ impl Incoming<'_> {
         now_ms: i64,
         scratch: &mut BytesMut,
     ) -> Result<(Publish, Bytes), Refusal> {
+        refill(scratch);
         let topic = &target.topic;
         let uniq_key = match self.scan.uniq_key {
             Some(key) => self.properties.slice_ref(key.as_bytes()),
@@ -110,10 +112,17 @@ impl Incoming<'_> {
         let (properties, added) = if self.scan.has_own || target.drops_delay {
             (self.edited(&target, stamp, uniq_text)?, Bytes::new())
         } else {
-            (self.properties.clone(), self.added(&target, stamp, uniq_text, scratch))
+            (
+                self.properties.clone(),
+                self.added(&target, stamp, uniq_text, scratch),
+            )
         };
         let mut keys: SmallVec<[u64; 2]> = smallvec![key_hash(topic.name.as_str(), uniq_text)];
-        keys.extend(self.scan.key_tokens().map(|key| key_hash(topic.name.as_str(), key)));
+        keys.extend(
+            self.scan
+                .key_tokens()
+                .map(|key| key_hash(topic.name.as_str(), key)),
+        );
         let tail = tail(topic.name.as_str(), &self.body, properties, added, scratch)?;
         let mut flags = self.sys_flag & !(sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6);
         if topic.filter == FilterKind::MultiTag {
@@ -221,6 +230,7 @@ fn tail(
     scratch: &mut BytesMut,
 ) -> Result<SmallVec<[Bytes; 6]>, Refusal> {
     let body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    refill(scratch);
     scratch.put_u32(body_len);
     let lead = scratch.split().freeze();
     let mut pieces: SmallVec<[Bytes; 6]> = smallvec![lead, body.clone()];

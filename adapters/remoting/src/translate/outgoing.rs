@@ -76,7 +76,11 @@ impl Records {
         let bytes = head.write_head(parts.sizes, crc, &mut self.heads).ok()?;
         self.slices.push(self.heads.split().freeze());
         let (first, second) = behind_length(prefix, tail);
-        self.slices.extend([first, second].into_iter().filter(|slice| !slice.is_empty()));
+        self.slices.extend(
+            [first, second]
+                .into_iter()
+                .filter(|slice| !slice.is_empty()),
+        );
         Some(bytes)
     }
 }
@@ -134,7 +138,9 @@ impl Joined<'_> {
         let to = from.saturating_add(len);
         let split = self.0.len();
         let first = self.0.get(from.min(split)..to.min(split));
-        let second = self.1.get(from.saturating_sub(split)..to.saturating_sub(split));
+        let second = self
+            .1
+            .get(from.saturating_sub(split)..to.saturating_sub(split));
         (first.unwrap_or_default(), second.unwrap_or_default())
     }
 
@@ -242,7 +248,10 @@ mod tests {
                 assert_eq!((parts.sizes.body, parts.sizes.topic), (5, topic.len()));
                 assert_eq!(joined.text(parts.topic_at, topic.len()).unwrap(), topic);
                 assert_eq!(joined.text(parts.properties_at, 4).unwrap(), "A\u{1}b\u{2}");
-                assert_eq!(joined.crc(4, 5), crossdock_proto_remoting::record::body_crc(b"hello"));
+                assert_eq!(
+                    joined.crc(4, 5),
+                    crossdock_proto_remoting::record::body_crc(b"hello")
+                );
             }
         }
     }

@@ -75,7 +75,8 @@ impl<'a> Scan<'a> {
 
     /// The producer does not want to wait for the disk.
     pub(crate) fn waives_sync(&self) -> bool {
-        self.wait.is_some_and(|wait| wait.eq_ignore_ascii_case("false"))
+        self.wait
+            .is_some_and(|wait| wait.eq_ignore_ascii_case("false"))
     }
 
     /// The message is the half of a transaction.
@@ -86,7 +87,10 @@ impl<'a> Scan<'a> {
 
     /// When to deliver. A delay level wins over every timer property.
     pub(crate) fn delivery(&self, now_ms: i64) -> Delivery {
-        let level = self.delay.and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
+        let level = self
+            .delay
+            .and_then(|text| text.parse::<i32>().ok())
+            .unwrap_or(0);
         if level > 0 {
             return Delivery::Level(level);
         }
@@ -139,12 +143,30 @@ mod tests {
 
     #[test]
     fn timers_are_relative_or_absolute_and_bounded() {
-        assert_eq!(scan("TIMER_DELAY_SEC\u{1}9\u{2}").delivery(1), Delivery::At(9_001));
-        assert_eq!(scan("TIMER_DELAY_MS\u{1}9\u{2}").delivery(1), Delivery::At(10));
-        assert_eq!(scan("TIMER_DELIVER_MS\u{1}9\u{2}").delivery(1), Delivery::At(9));
-        assert_eq!(scan("TIMER_DELIVER_MS\u{1}9\u{2}").delivery(9), Delivery::Now);
-        for bad in ["TIMER_DELAY_SEC\u{1}nine\u{2}", "TIMER_DELAY_SEC\u{1}259201\u{2}"] {
-            assert!(matches!(scan(bad).delivery(1), Delivery::Refused(_)), "{bad}");
+        assert_eq!(
+            scan("TIMER_DELAY_SEC\u{1}9\u{2}").delivery(1),
+            Delivery::At(9_001)
+        );
+        assert_eq!(
+            scan("TIMER_DELAY_MS\u{1}9\u{2}").delivery(1),
+            Delivery::At(10)
+        );
+        assert_eq!(
+            scan("TIMER_DELIVER_MS\u{1}9\u{2}").delivery(1),
+            Delivery::At(9)
+        );
+        assert_eq!(
+            scan("TIMER_DELIVER_MS\u{1}9\u{2}").delivery(9),
+            Delivery::Now
+        );
+        for bad in [
+            "TIMER_DELAY_SEC\u{1}nine\u{2}",
+            "TIMER_DELAY_SEC\u{1}259201\u{2}",
+        ] {
+            assert!(
+                matches!(scan(bad).delivery(1), Delivery::Refused(_)),
+                "{bad}"
+            );
         }
         let overflow = format!("TIMER_DELAY_SEC\u{1}{}\u{2}", i64::MAX);
         assert!(matches!(scan(&overflow).delivery(1), Delivery::Refused(_)));
@@ -152,7 +174,14 @@ mod tests {
 
     #[test]
     fn properties_of_the_broker_are_noticed() {
-        for own in ["POP_CK", "MSG_REGION", "TRACE_ON", "CLUSTER", "REAL_TOPIC", "REAL_QID"] {
+        for own in [
+            "POP_CK",
+            "MSG_REGION",
+            "TRACE_ON",
+            "CLUSTER",
+            "REAL_TOPIC",
+            "REAL_QID",
+        ] {
             assert!(scan(&format!("{own}\u{1}x\u{2}")).has_own, "{own}");
         }
     }

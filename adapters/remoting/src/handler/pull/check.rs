@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossdock_hub::{
-    ConsumeModel, Expression, Group, Perm, Subscription, SubscriptionLookup, TagFilter, Topic,
-    TopicName,
+    ConsumeModel, Expression, Group, GroupName, Perm, Subscription, SubscriptionLookup, TagFilter,
+    Topic, TopicName,
 };
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::pull::{PullMessage, pull_flag};
 
 use crate::auth;
 use crate::broker::Broker;
-use crate::dispatch::Call;
+use crate::dispatch::{Boxed, Call};
 use crate::error::Refusal;
 
 /// A pull that may read.
@@ -81,6 +81,26 @@ impl Pull {
     }
 }
 
+/// Tools pull with an expression of their own before their first heartbeat: their group then comes
+/// into being here, if groups may.
+pub(super) fn group_to_create(door: &Broker, call: &Call) -> Option<Boxed<Result<(), Refusal>>> {
+    let header = PullMessage::parse(&call.command.ext).ok()?;
+    let name = header.consumer_group;
+    if header.sys_flag & pull_flag::SUBSCRIPTION == 0
+        || !door.hub.config().auto_create_groups
+        || door.hub.group(name).is_some()
+    {
+        return None;
+    }
+    auth::may_pull(&door.hub, call, header.topic, name).ok()?;
+    let name = GroupName::parse(name).ok()?;
+    let hub = door.hub.clone();
+    Some(Box::pin(async move {
+        hub.ensure_group(&name).await?;
+        Ok(())
+    }))
+}
+
 /// What the pull wants to see: its own expression, or what the group's heartbeats said.
 fn filter(
     door: &Broker,
@@ -102,7 +122,10 @@ fn filter(
         SubscriptionLookup::Subscribed(model, subscription) => (model, Some(subscription)),
     };
     if model == ConsumeModel::Broadcasting && !group.config.may_broadcast {
-        let remark = format!("the consumer group[{}] can not consume by broadcast way", group.name);
+        let remark = format!(
+            "the consumer group[{}] can not consume by broadcast way",
+            group.name
+        );
         return Err(Refusal::denied(remark));
     }
     let Some(subscription) = found else {

@@ -51,7 +51,9 @@ impl Drop for Place {
 
 fn enter(count: &AtomicUsize, max: usize) -> bool {
     let more = |held| (held < max).then_some(held + 1);
-    count.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok()
+    count
+        .fetch_update(Ordering::AcqRel, Ordering::Relaxed, more)
+        .is_ok()
 }
 
 /// Starts the wait.
@@ -84,12 +86,7 @@ pub(super) fn hold(door: &Arc<Broker>, call: &Call, mut pull: Pull) -> Result<()
 }
 
 /// The answer, or none if the client is gone.
-async fn wait(
-    door: &Broker,
-    peer: &Peer,
-    pull: &mut Pull,
-    deadline: Instant,
-) -> Option<Answer> {
+async fn wait(door: &Broker, peer: &Peer, pull: &mut Pull, deadline: Instant) -> Option<Answer> {
     loop {
         let from = pull.from();
         tokio::select! {

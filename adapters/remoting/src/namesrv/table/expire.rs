@@ -17,7 +17,10 @@ impl RouteTable {
     pub(crate) fn connection_closed(&self, connection: ConnectionId) {
         let is_known = {
             let state = self.state.read();
-            let mut nodes = state.brokers.values().flat_map(|broker| broker.nodes.values());
+            let mut nodes = state
+                .brokers
+                .values()
+                .flat_map(|broker| broker.nodes.values());
             nodes.any(|node| node.connection == connection)
         };
         // Most connections are those of clients; they need no write lock.

@@ -41,11 +41,15 @@ pub(crate) struct Registered {
 impl Announcement<'_> {
     fn check(&self) -> Result<(), Refusal> {
         let texts = [self.cluster, self.broker, self.address];
-        if texts.iter().any(|text| text.is_empty() || text.len() > TEXT_MAX)
+        if texts
+            .iter()
+            .any(|text| text.is_empty() || text.len() > TEXT_MAX)
             || self.ha_address.len() > TEXT_MAX
             || self.id < 0
         {
-            return Err(Refusal::system("register broker failed: illegal name, address or id"));
+            return Err(Refusal::system(
+                "register broker failed: illegal name, address or id",
+            ));
         }
         Ok(())
     }
@@ -88,7 +92,9 @@ impl RouteTable {
         }
         if holder.is_none() && topics.len() == 1 {
             // An update of one topic from a broker nobody knows would show a broker without topics.
-            return Err(Refusal::system("register broker failed: not registered in full yet"));
+            return Err(Refusal::system(
+                "register broker failed: not registered in full yet",
+            ));
         }
         let is_first = holder.is_none();
         let is_changed = is_first || holder.is_some_and(|holder| holder.version != version);
@@ -99,7 +105,13 @@ impl RouteTable {
         if who.id == MASTER_ID || (who.acting_master.is_some() && is_prime) {
             let is_acting = who.id != MASTER_ID && who.acting_master == Some(true);
             for config in topics.into_values() {
-                state.take_topic(who.broker, config, is_changed, is_acting, self.limits.topics_max)?;
+                state.take_topic(
+                    who.broker,
+                    config,
+                    is_changed,
+                    is_acting,
+                    self.limits.topics_max,
+                )?;
             }
         }
         Ok(state.answer(who))
@@ -109,7 +121,11 @@ impl RouteTable {
     pub(crate) fn renew(&self, broker: &str, address: &str) {
         let mut state = self.state.write();
         if let Some(broker) = state.brokers.get_mut(broker) {
-            for node in broker.nodes.values_mut().filter(|node| node.address == address) {
+            for node in broker
+                .nodes
+                .values_mut()
+                .filter(|node| node.address == address)
+            {
                 node.seen = Instant::now();
             }
         }
@@ -144,16 +160,21 @@ impl State {
     fn enter(&mut self, who: &Announcement<'_>, version: DataVersion, expiry: Duration) -> bool {
         let broker = match self.brokers.get_mut(who.broker) {
             Some(broker) => broker,
-            None => self.brokers.entry(Arc::from(who.broker)).or_insert_with(|| Broker {
-                cluster: String::new(),
-                is_acting_master_enabled: false,
-                nodes: std::collections::BTreeMap::new(),
-            }),
+            None => self
+                .brokers
+                .entry(Arc::from(who.broker))
+                .or_insert_with(|| Broker {
+                    cluster: String::new(),
+                    is_acting_master_enabled: false,
+                    nodes: std::collections::BTreeMap::new(),
+                }),
         };
         who.cluster.clone_into(&mut broker.cluster);
         broker.is_acting_master_enabled = who.acting_master == Some(true);
         // A node that changed its id, as after a switch of roles, stands in one place only.
-        broker.nodes.retain(|id, node| *id == who.id || node.address != who.address);
+        broker
+            .nodes
+            .retain(|id, node| *id == who.id || node.address != who.address);
         broker.nodes.insert(who.id, who.node(version, expiry));
         broker.nodes.keys().next() == Some(&who.id)
     }
@@ -168,9 +189,14 @@ impl State {
     ) -> Result<(), Refusal> {
         let name = config.topic_name.as_str();
         if name.is_empty() || name.len() > TEXT_MAX {
-            return Err(Refusal::system("register broker failed: illegal topic name"));
+            return Err(Refusal::system(
+                "register broker failed: illegal topic name",
+            ));
         }
-        let is_known = self.topics.get(name).is_some_and(|of| of.contains_key(broker));
+        let is_known = self
+            .topics
+            .get(name)
+            .is_some_and(|of| of.contains_key(broker));
         if is_known && !is_changed {
             return Ok(());
         }
@@ -178,7 +204,11 @@ impl State {
         let queues = QueueData {
             broker_name: broker.to_owned(),
             // A slave that stands in for its master serves reads only.
-            perm: if is_acting { config.perm & !perm::WRITE } else { config.perm },
+            perm: if is_acting {
+                config.perm & !perm::WRITE
+            } else {
+                config.perm
+            },
             read_queue_nums: config.read_queue_nums,
             topic_sys_flag: config.topic_sys_flag,
             write_queue_nums: config.write_queue_nums,
@@ -188,7 +218,10 @@ impl State {
     }
 
     fn room_for(&self, topic: &str, broker: &str, topics_max: usize) -> Result<(), Refusal> {
-        let is_known = self.topics.get(topic).is_some_and(|of| of.contains_key(broker));
+        let is_known = self
+            .topics
+            .get(topic)
+            .is_some_and(|of| of.contains_key(broker));
         if !is_known && self.topic_entries >= topics_max {
             return Err(Refusal::system("the name server knows too many topics"));
         }

@@ -40,13 +40,20 @@ impl RouteTable {
     /// Every foreign broker.
     pub(crate) fn brokers(&self) -> Vec<BrokerData> {
         let state = self.state.read();
-        state.brokers.iter().map(|(name, broker)| broker.data(name)).collect()
+        state
+            .brokers
+            .iter()
+            .map(|(name, broker)| broker.data(name))
+            .collect()
     }
 
     /// The foreign broker of this name, if it belongs to the cluster.
     pub(crate) fn broker(&self, cluster: &str, name: &str) -> Option<BrokerData> {
         let state = self.state.read();
-        let broker = state.brokers.get(name).filter(|broker| broker.cluster == cluster)?;
+        let broker = state
+            .brokers
+            .get(name)
+            .filter(|broker| broker.cluster == cluster)?;
         Some(broker.data(name))
     }
 
