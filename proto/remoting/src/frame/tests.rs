@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::code::request;
+use crate::ext::MAX_EXT_FIELDS;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text
@@ -215,8 +216,6 @@ fn too_many_fields_are_refused_in_both_encodings() {
         assert_eq!(result, Err(FrameError::TooManyFields(MAX_EXT_FIELDS)));
     }
 }
-
-use crate::ext::MAX_EXT_FIELDS;
 
 #[test]
 fn frame_lengths_are_checked_before_the_frame_is_there() {

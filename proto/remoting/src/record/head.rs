@@ -59,7 +59,7 @@ impl RecordHead {
     }
 
     /// Writes everything in front of the body and returns the length of the whole record.
-    /// `body_crc` is [`body_crc`](super::body_crc) of the body.
+    /// `body_crc` is [`body_crc`](fn@super::body_crc) of the body.
     pub fn write_head(
         &self,
         sizes: Sizes,
