@@ -4,6 +4,7 @@
 
 pub mod drain;
 mod error;
+pub mod idle;
 pub mod limits;
 pub mod listener;
 pub mod outbound;
@@ -14,6 +15,7 @@ pub mod tls;
 
 pub use drain::{Drained, Phase, Scope};
 pub use error::{BindError, ProxyError, PushError, TlsError, TryPushError};
+pub use idle::Idle;
 pub use limits::Budget;
 pub use listener::{Connection, Listener, ListenerConfig, ListenerSnapshot, ListenerStats};
 pub use outbound::{Frame, Outbound, OutboundStats, WriterExit};

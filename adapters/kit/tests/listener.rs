@@ -1,6 +1,10 @@
 //! Listeners over real sockets on loopback: limits, timeouts, panics, TLS, PROXY headers, drain.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
 
 use std::io;
 use std::net::SocketAddr;

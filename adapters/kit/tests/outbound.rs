@@ -1,6 +1,10 @@
 //! The outbound queue over real sockets: order, batching, bounds, waiting, stalls and closing.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail like tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
