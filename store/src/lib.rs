@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod change;
+pub mod io;
 pub mod record;
 pub mod types;
