@@ -3,5 +3,6 @@
 
 pub mod change;
 pub mod io;
+pub mod log;
 pub mod record;
 pub mod types;
