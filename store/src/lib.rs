@@ -2,5 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod change;
+pub mod io;
+pub mod log;
 pub mod record;
 pub mod types;
