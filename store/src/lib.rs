@@ -2,5 +2,6 @@
 #![warn(missing_docs)]
 
 pub mod change;
+pub mod kv;
 pub mod record;
 pub mod types;
