@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod change;
+pub mod io;
 pub mod kv;
 pub mod record;
 pub mod types;
