@@ -6,3 +6,4 @@ pub mod io;
 pub mod kv;
 pub mod record;
 pub mod types;
+pub mod view;

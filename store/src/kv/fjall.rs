@@ -9,12 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use ::fjall::config::{BlockSizePolicy, CompressionPolicy};
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Batch, KvError, KvStats, KvStore, Order, Space, spaced, spaced_end};
+use super::{Batch, KvError, KvStats, KvStore, Order, Space, Write, spaced, spaced_end};
 
 const KEYSPACE: &str = "views";
 /// Block cache. Small, because the hot part of every view is in memory already.
@@ -64,12 +64,27 @@ pub struct FjallKv {
 
 impl std::fmt::Debug for FjallKv {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FjallKv").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("FjallKv")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 fn failed(error: impl std::fmt::Display) -> KvError {
     KvError(error.to_string())
+}
+
+/// Orders writes by key and keeps the last one of each: to fjall all writes of a batch are equally new.
+fn last_of_each(mut writes: Vec<Write>) -> Vec<Write> {
+    writes.sort_by(|a, b| (a.space, &a.key).cmp(&(b.space, &b.key)));
+    writes.dedup_by(|later, kept| {
+        let same = later.space == kept.space && later.key == kept.key;
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
+    writes
 }
 
 /// Removes a folder so that it stays removed.
@@ -152,8 +167,9 @@ impl KvStore for FjallKv {
 
     fn batch(&self, batch: Batch) -> Result<(), KvError> {
         self.with(|open| {
-            let writes = batch.into_writes();
-            let mut out = ::fjall::OwnedWriteBatch::with_capacity(open.database.clone(), writes.len());
+            let writes = last_of_each(batch.into_writes());
+            let mut out =
+                ::fjall::OwnedWriteBatch::with_capacity(open.database.clone(), writes.len());
             for write in writes {
                 let key = spaced(write.space, &write.key);
                 match write.value {

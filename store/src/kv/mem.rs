@@ -202,7 +202,10 @@ impl KvStore for MemKv {
 
     fn persist(&self) -> Result<(), KvError> {
         let mut state = self.state()?;
-        let undo: Undo = std::mem::take(&mut state.unsynced).into_iter().flatten().collect();
+        let undo: Undo = std::mem::take(&mut state.unsynced)
+            .into_iter()
+            .flatten()
+            .collect();
         if state.versions_max > 0 {
             if state.versions.len() == state.versions_max {
                 state.versions.pop_front();
@@ -224,7 +227,11 @@ impl KvStore for MemKv {
     fn stats(&self) -> KvStats {
         let state = self.0.lock();
         KvStats {
-            bytes: state.rows.iter().map(|(k, v)| (k.len() + v.len()) as u64).sum(),
+            bytes: state
+                .rows
+                .iter()
+                .map(|(k, v)| (k.len() + v.len()) as u64)
+                .sum(),
             persists: state.persists,
         }
     }
