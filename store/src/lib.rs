@@ -3,6 +3,8 @@
 
 pub mod change;
 pub mod io;
+pub mod kv;
 pub mod log;
 pub mod record;
 pub mod types;
+pub mod view;
