@@ -65,6 +65,8 @@ struct Staging {
     stored_ms: i64,
     records: u32,
     payload_bytes: usize,
+    /// Bytes of records the block takes: a batch that is larger than a block usually is gets a block of its size.
+    most: usize,
     has_system: bool,
     has_data: bool,
 }
@@ -189,7 +191,7 @@ impl LogWriter {
         &self.superblock.state
     }
 
-    /// Begins a block whose first record takes `first_bytes`, moving to the next segment if this one has no room for
+    /// Begins a block whose first records, to be committed together, take `first_bytes`, moving to the next segment if this one has no room for
     /// it. Returns the store time of the block: `stored_ms`, or the last block's if the clock went back. A block that
     /// was begun and not written is dropped.
     ///
@@ -216,6 +218,7 @@ impl LogWriter {
         staging.stored_ms = stored_ms.max(self.next.wall_ms);
         staging.records = 0;
         staging.payload_bytes = 0;
+        staging.most = self.config.block_bytes.max(first_bytes);
         staging.has_system = false;
         staging.has_data = false;
         Ok(staging.stored_ms)
@@ -236,12 +239,7 @@ impl LogWriter {
         let Some(payload) = staging.payload_bytes.checked_add(bytes) else {
             return false;
         };
-        let most = if staging.records == 0 {
-            RECORD_MAX
-        } else {
-            self.config.block_bytes
-        };
-        staging.is_open && payload <= most && span_of(payload) <= self.room()
+        staging.is_open && payload <= staging.most && span_of(payload) <= self.room()
     }
 
     /// Adds a record to the block.

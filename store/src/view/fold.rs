@@ -191,6 +191,14 @@ impl Applier<'_> {
         }
     }
 
+    /// Everything of a block was applied and the next block stands at `next`: a checkpoint taken now resumes there.
+    pub fn end_block(&mut self, next: Position) {
+        if next > self.fold.applied {
+            self.fold.applied = next;
+            self.views.set_applied(next);
+        }
+    }
+
     fn index(
         &mut self,
         record: &Record<&[u8]>,

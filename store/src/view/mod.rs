@@ -34,12 +34,13 @@ use self::queue::QueueTable;
 use self::snapshot::Snapshots;
 use self::table::Tables;
 use self::timer::Timers;
+use crate::api::TagFilter;
 use crate::kv::{KvStats, KvStore};
 use crate::types::{GroupId, Position, QueueId, TableId};
 
 pub use self::error::ViewError;
 pub use self::fold::Applier;
-pub use self::queue::{Arrival, Boundary, Bounds, Entry, TagFilter};
+pub use self::queue::{Arrival, Boundary, Bounds, Entry};
 pub use self::timer::Timer;
 
 /// Bounds of the views.

@@ -26,9 +26,9 @@ pub use self::chunk::Entry;
 use self::chunk::{CHUNK_ENTRIES, Chunk, ENTRY_BYTES, Packed, Run};
 pub(crate) use self::flush::{Expiring, Head, expired_chunk, queue_key};
 pub use self::read::Boundary;
+pub use self::wait::Arrival;
 use self::wait::Waiter;
 pub(crate) use self::wait::Woken;
-pub use self::wait::{Arrival, TagFilter};
 
 /// Number of shards, a power of two.
 const SHARDS: usize = 256;

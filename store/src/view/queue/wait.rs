@@ -9,39 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{Addition, Map, QueueTable};
+use crate::api::TagFilter;
 use crate::types::QueueId;
 use crate::view::ViewError;
-
-/// Tags a reader is interested in.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum TagFilter {
-    /// Every record.
-    #[default]
-    All,
-    /// Records with one of these tag hashes. The index keeps the low half of a hash, and so a record with another tag
-    /// may pass; the reader of the record decides.
-    AnyOf(SmallVec<[u32; 4]>),
-}
-
-impl TagFilter {
-    /// Records with one of these tag hashes.
-    pub fn any_of(hashes: impl IntoIterator<Item = i64>) -> Self {
-        Self::AnyOf(hashes.into_iter().map(|h| h as u32).collect())
-    }
-
-    /// True if an entry with this (low half of a) tag hash passes.
-    #[must_use]
-    pub fn passes(&self, tag_hash: u32) -> bool {
-        match self {
-            Self::All => true,
-            Self::AnyOf(hashes) => hashes.contains(&tag_hash),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -80,7 +53,7 @@ pub(super) fn wake(
     let end = add.offset + u64::from(add.count);
     let mut at = 0;
     while let Some(waiter) = list.get(at) {
-        if end > waiter.from && waiter.filter.passes(add.tag_hash as u32) {
+        if end > waiter.from && waiter.filter.wants(add.tag_hash) {
             woken.0.push(list.swap_remove(at).wake);
         } else {
             at += 1;
@@ -197,6 +170,6 @@ fn has_arrived(shard: &super::Shard, queue: QueueId, from: u64, filter: &TagFilt
     hot.runs().any(|run| {
         let from = run.at_offset(from);
         let entries = run.entries.get(from..).unwrap_or_default();
-        entries.iter().any(|e| filter.passes(e.tag_hash))
+        entries.iter().any(|e| filter.may_want(e.tag_hash))
     })
 }
