@@ -18,6 +18,7 @@ mod recover;
 mod replay;
 mod segment;
 mod superblock;
+mod verify;
 mod walk;
 mod writer;
 
@@ -29,6 +30,7 @@ pub use reader::{LogReader, SegmentView};
 pub use recover::{Cut, Recovery};
 pub use replay::{Block, Blocks, Records};
 pub use superblock::Superblock;
+pub use verify::{Report, repair, verify};
 pub use writer::{BlockSpan, LogWriter, Trimmed};
 
 /// Folder of the segments.

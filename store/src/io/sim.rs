@@ -254,6 +254,16 @@ impl SimDisk {
         self.state.lock().faults.fail_read = Some(skip);
     }
 
+    /// Forgets the faults that are still planned.
+    pub fn heal(&self) {
+        let mut state = self.state.lock();
+        let lie_about_sync = state.faults.lie_about_sync;
+        state.faults = Faults {
+            lie_about_sync,
+            ..Faults::default()
+        };
+    }
+
     /// From now on, until the next crash, every write and sync fails.
     pub fn break_down(&self) {
         self.state.lock().faults.broken = true;

@@ -134,18 +134,19 @@ pub(super) struct Evidence {
     pub(super) durable: Position,
     /// Highest epoch of a later block.
     pub(super) epoch: u64,
-    /// First later block that is not older than the log before.
+    /// First later block that can be part of the log.
     pub(super) next: Option<Position>,
-    /// Anything that looks like a block of this log is left at or behind the place.
+    /// A block that was not cut off before is left at or behind the place.
     pub(super) has_leftovers: bool,
 }
 
 /// Looks for block headers of this log at or behind `mark`, in the rest of its segment and in all later ones, reading at
-/// most `limit` bytes.
+/// most `limit` bytes. Blocks that an earlier recovery cut off are told by `floor` (see [`super::walk::Walker`]).
 pub(super) fn search(
     segments: &[Found],
     log: LogId,
     mark: &Mark,
+    floor: (Position, u64),
     limit: u64,
 ) -> Result<Evidence, IoError> {
     let mut evidence = Evidence::default();
@@ -160,10 +161,12 @@ pub(super) fn search(
             if let Ok(header) = BlockHeader::decode(&sector[..BLOCK_HEADER], log)
                 && header.position == at
             {
-                evidence.has_leftovers = true;
+                let floor = if at >= floor.0 { floor.1 } else { 0 };
+                let is_stale = header.epoch < mark.epoch.max(floor);
+                evidence.has_leftovers |= !is_stale;
                 evidence.durable = evidence.durable.max(header.durable);
                 evidence.epoch = evidence.epoch.max(header.epoch);
-                let is_newer = header.epoch >= mark.epoch && header.index > mark.index;
+                let is_newer = !is_stale && header.index > mark.index;
                 if at > mark.position && is_newer && evidence.next.is_none() {
                     evidence.next = Some(at);
                 }

@@ -118,6 +118,8 @@ fn find_end(state: &Superblock, found: &[Found], config: &LogConfig) -> Result<E
         state.durable,
         true,
     );
+    let floor = (durable, state.epoch);
+    walker.floor = floor;
     if config.verify_on_open && durable > state.start {
         walker.mark = Mark {
             wall_ms: i64::MIN,
@@ -133,7 +135,7 @@ fn find_end(state: &Superblock, found: &[Found], config: &LogConfig) -> Result<E
     let evidence = if state.is_clean && mark.position >= durable {
         Evidence::default()
     } else {
-        search(found, state.log_id, &mark, config.search_bytes())?
+        search(found, state.log_id, &mark, floor, config.search_bytes())?
     };
     let durable = durable.max(evidence.durable);
     if durable > mark.position {

@@ -109,6 +109,9 @@ pub(super) struct Walker<S> {
     pub(super) mark: Mark,
     /// False behind a gap or at an arbitrary block: the next header's chain and index are taken as they are.
     pub(super) is_linked: bool,
+    /// From this position on only blocks of this epoch or a later one are real: the superblock that says so was
+    /// durable before they were written.
+    pub(super) floor: (Position, u64),
     log: LogId,
     current: Option<Arc<Segment>>,
     window: Window,
@@ -127,6 +130,7 @@ impl<S: Segments> Walker<S> {
             holes,
             mark,
             is_linked,
+            floor: (Position::ZERO, 0),
             log,
             current: None,
             window: Window::default(),
@@ -240,7 +244,8 @@ impl<S: Segments> Walker<S> {
         if self.is_linked && header.index != mark.index || header.index < mark.index {
             return Err(invalid(BlockError::Chain("index"), found));
         }
-        if header.epoch < mark.epoch {
+        let floor = if at >= self.floor.0 { self.floor.1 } else { 0 };
+        if header.epoch < mark.epoch.max(floor) {
             return Err(invalid(BlockError::Chain("epoch"), found));
         }
         if header.wall_ms < mark.wall_ms {
