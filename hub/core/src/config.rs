@@ -1,0 +1,107 @@
+//! What the hub is configured with: plain validated values. The composition root reads files and fills this in.
+
+use std::fmt;
+use std::time::Duration;
+
+use crossdock_store::types::Durability;
+
+use crate::delay::DelayLevels;
+
+/// Settings of a hub. Every field has a default.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    /// Name of the cluster; also the name of a topic.
+    pub cluster: String,
+    /// Name of this node; also the name of a topic.
+    pub node: String,
+    /// Whether topics come into being when first published to.
+    pub auto_create_topics: bool,
+    /// Whether groups come into being with their first heartbeat.
+    pub auto_create_groups: bool,
+    /// Queues of the template topic.
+    pub default_queues: u32,
+    /// Most queues a topic may have.
+    pub queues_max: u32,
+    /// Most topics.
+    pub topics_max: usize,
+    /// Most groups.
+    pub groups_max: usize,
+    /// Most bytes of one message: body, properties and their framing.
+    pub message_bytes_max: usize,
+    /// What an acknowledgement promises when neither message nor topic say otherwise.
+    pub durability: Durability,
+    /// Retry queues of a group created on its own.
+    pub retry_queues: u32,
+    /// Retries after which a message is dead, for a group created on its own.
+    pub retry_max: u32,
+    /// Delay levels, from level 1.
+    pub delay_levels: DelayLevels,
+    /// Longest time a committed position stays in memory only.
+    pub position_flush: Duration,
+    /// How long a member or producer lives without a heartbeat.
+    pub member_expiry: Duration,
+    /// How often expired members are looked for.
+    pub member_scan: Duration,
+    /// How long a queue lock lives without being refreshed.
+    pub lock_expiry: Duration,
+    /// Most members of one group.
+    pub members_max: usize,
+    /// Most topics a group may subscribe to.
+    pub subscriptions_max: usize,
+    /// Most producers, counted once for each of their groups.
+    pub producers_max: usize,
+    /// Users to create if they do not exist yet.
+    pub users: Vec<UserSeed>,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            cluster: "DefaultCluster".into(),
+            node: "crossdock".into(),
+            auto_create_topics: true,
+            auto_create_groups: true,
+            default_queues: 8,
+            queues_max: 1024,
+            topics_max: 1_000_000,
+            groups_max: 200_000,
+            message_bytes_max: 4 * 1024 * 1024 + 64 * 1024,
+            durability: Durability::Durable,
+            retry_queues: 1,
+            retry_max: 16,
+            delay_levels: DelayLevels::default(),
+            position_flush: Duration::from_millis(100),
+            member_expiry: Duration::from_secs(120),
+            member_scan: Duration::from_secs(10),
+            lock_expiry: Duration::from_secs(60),
+            members_max: 10_000,
+            subscriptions_max: 10_000,
+            producers_max: 500_000,
+            users: Vec::new(),
+        }
+    }
+}
+
+/// A user to create at start.
+#[derive(Clone)]
+pub struct UserSeed {
+    /// Name, and access key unless one is given.
+    pub name: String,
+    /// Password for protocols that send one.
+    pub password: Option<String>,
+    /// Access key for protocols that sign.
+    pub access_key: Option<String>,
+    /// Secret for protocols that sign; without one the user cannot sign.
+    pub secret: Option<String>,
+    /// Whether every rule is passed.
+    pub is_admin: bool,
+}
+
+impl fmt::Debug for UserSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserSeed")
+            .field("name", &self.name)
+            .field("is_admin", &self.is_admin)
+            .finish_non_exhaustive()
+    }
+}
