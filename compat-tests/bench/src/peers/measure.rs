@@ -21,6 +21,8 @@ pub struct Measure {
     pub anonymous: Option<u64>,
     /// CPU time of the client per message, in microseconds.
     pub client_cpu: Option<f64>,
+    /// From the start of the first process to the first route.
+    pub start: Option<Duration>,
     pub errors: u64,
 }
 
@@ -34,6 +36,8 @@ impl fmt::Display for Measure {
             ("p99 ms", millis(self.p99), 3),
             ("cpu s/M", self.cpu, 2),
             ("client µs", self.client_cpu, 2),
+            ("started in ms", millis(self.start), 0),
+            ("MiB resident", self.resident.map(mib), 1),
         ] {
             if let Some(value) = value {
                 write!(f, "{name} {value:.digits$}  ")?;
@@ -41,6 +45,10 @@ impl fmt::Display for Measure {
         }
         write!(f, "errors {}", self.errors)
     }
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// All rounds of one server, by row.

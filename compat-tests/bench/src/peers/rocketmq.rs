@@ -160,18 +160,15 @@ fn session(
     outcomes: &mut Outcomes,
 ) -> Result<()> {
     let mut server = Server::start(kind, durability, programs)?;
-    let idle = server.idle_resident()?;
-    println!(
-        "  started in {:.0} ms, idle {:.1} MiB resident",
-        server.start_time().as_secs_f64() * 1e3,
-        idle as f64 / f64::from(1 << 20)
-    );
     let start = Measure {
-        resident: Some(idle),
-        mean: Some(server.start_time()),
+        start: Some(server.start_time()),
+        resident: Some(server.idle_resident()?),
+        anonymous: Some(server.anonymous()?),
         ..Measure::default()
     };
-    outcomes.add(&format!("start/{}", durability.name()), start);
+    let name = format!("start/{}", durability.name());
+    println!("  {name}: {start}");
+    outcomes.add(&name, start);
     for row in rows {
         let measure = row.run(&mut server, pace, programs)?;
         println!("  {}: {}", row.name(), measure);

@@ -21,7 +21,7 @@ fn mib(bytes: Option<u64>) -> Option<f64> {
     bytes.map(|bytes| bytes as f64 / f64::from(1 << 20))
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     Column {
         title: "msg/s",
         value: |m| m.throughput,
@@ -69,6 +69,12 @@ const COLUMNS: [Column; 9] = [
         value: |m| mib(m.anonymous),
         digits: 0,
         ratio: false,
+    },
+    Column {
+        title: "start ms",
+        value: |m| millis(m.start),
+        digits: 0,
+        ratio: true,
     },
     Column {
         title: "client µs",

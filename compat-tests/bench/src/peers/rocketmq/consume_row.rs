@@ -83,6 +83,7 @@ fn native(server: &Server, topic: &str, messages: u64, programs: &Programs) -> R
         anonymous: Some(last.2),
         client_cpu: Some(outcome.cpu_per_message().as_nanos() as f64 / 1e3),
         errors: outcome.error_count(),
+        ..Measure::default()
     })
 }
 

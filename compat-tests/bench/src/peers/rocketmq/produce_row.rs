@@ -73,6 +73,7 @@ fn native(
         anonymous: Some(last.2),
         client_cpu: Some(outcome.cpu_per_message().as_nanos() as f64 / 1e3),
         errors: outcome.error_count(),
+        ..Measure::default()
     })
 }
 
