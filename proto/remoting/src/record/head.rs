@@ -59,7 +59,7 @@ impl RecordHead {
     }
 
     /// Writes everything in front of the body and returns the length of the whole record.
-    /// `body_crc` is [`body_crc`](super::body_crc) of the body.
+    /// `body_crc` is [`body_crc`](fn@super::body_crc) of the body.
     pub fn write_head(
         &self,
         sizes: Sizes,
@@ -67,6 +67,7 @@ impl RecordHead {
         out: &mut impl BufMut,
     ) -> Result<usize, RecordError> {
         let len = self.record_len(sizes)?;
+        room(self.head_len(), "head buffer", out)?;
         let v6 = sys_flag::BORN_HOST_V6 | sys_flag::STORE_HOST_V6;
         let mut flags = self.sys_flag & !v6;
         if self.born_host.is_ipv6() {
@@ -128,6 +129,12 @@ pub fn tail_len(sizes: Sizes) -> usize {
 pub fn write_tail(topic: &str, properties: &str, out: &mut impl BufMut) -> Result<(), RecordError> {
     limit("topic", topic.len(), MAX_TOPIC)?;
     limit("properties", properties.len(), MAX_PROPERTIES)?;
+    let sizes = Sizes {
+        body: 0,
+        topic: topic.len(),
+        properties: properties.len(),
+    };
+    room(tail_len(sizes), "tail buffer", out)?;
     if is_v2(topic.len()) {
         out.put_u16(topic.len() as u16);
     } else {
@@ -158,6 +165,15 @@ pub(super) fn put_host(host: SocketAddr, out: &mut impl BufMut) {
 pub(super) fn limit(what: &'static str, len: usize, max: usize) -> Result<(), RecordError> {
     if len > max {
         Err(RecordError::TooLong { what, len, max })
+    } else {
+        Ok(())
+    }
+}
+
+/// A `BufMut` over fixed memory panics when it is full, so its room is asked for first.
+fn room(len: usize, what: &'static str, out: &impl BufMut) -> Result<(), RecordError> {
+    if out.remaining_mut() < len {
+        Err(RecordError::Truncated(what))
     } else {
         Ok(())
     }

@@ -63,9 +63,11 @@ fn split(fragment: &str) -> Option<(&str, &str)> {
 #[derive(Debug, Clone, Default)]
 pub struct PropertyEdit<'a> {
     text: &'a str,
-    /// New values by name; `None` removes.
-    changes: SmallVec<[(Cow<'a, str>, Option<Cow<'a, str>>); 8]>,
+    changes: SmallVec<[Change<'a>; 8]>,
 }
+
+/// A name and its new value; `None` removes.
+type Change<'a> = (Cow<'a, str>, Option<Cow<'a, str>>);
 
 impl<'a> PropertyEdit<'a> {
     /// An edit that starts from nothing.
