@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use anyhow::Result;
 use crossdock_bench::load::{Observer, Produce, Rule, Sink, Target, Unobserved, Window};
 use crossdock_proto_remoting::Encoding;
 
@@ -13,10 +14,10 @@ const COUNTED: Window = Window {
     measure: Duration::from_secs(60),
 };
 
-fn plan(rule: Arc<Rule>) -> Produce {
-    Produce {
+fn plan(rule: Arc<Rule>) -> Result<Produce> {
+    Ok(Produce {
         target: Target {
-            broker: Sink::start(rule).unwrap().address(),
+            broker: Sink::start(rule)?.address(),
             topic: "topic".to_owned(),
             queues: 3,
         },
@@ -27,12 +28,15 @@ fn plan(rule: Arc<Rule>) -> Produce {
         threads: 2,
         window: COUNTED,
         messages: Some(1_000),
-    }
+    })
 }
 
 #[test]
 fn exactly_the_wanted_number_is_sent_over_all_slots() {
-    let sent = plan(Arc::new(|_| 0)).run(Arc::new(Unobserved)).unwrap();
+    let sent = plan(Arc::new(|_| 0))
+        .unwrap()
+        .run(Arc::new(Unobserved))
+        .unwrap();
     assert_eq!(sent.outcome.messages, 1_000);
     assert_eq!(sent.outcome.bytes, 128_000);
     assert_eq!(
@@ -46,7 +50,7 @@ fn exactly_the_wanted_number_is_sent_over_all_slots() {
 
 #[test]
 fn refusals_are_counted_by_code_and_remembered_as_doubtful() {
-    let plan = plan(Arc::new(|n| if n % 10 == 0 { 14 } else { 0 }));
+    let plan = plan(Arc::new(|n| if n % 10 == 0 { 14 } else { 0 })).unwrap();
     let sent = plan.run(Arc::new(Unobserved)).unwrap();
     let refused = sent.outcome.error_count();
     assert_eq!(sent.outcome.errors, BTreeMap::from([(14, refused)]));
@@ -68,7 +72,7 @@ fn a_window_is_announced_and_measured() {
             assert_eq!(self.0.fetch_add(1, Ordering::SeqCst), 1);
         }
     }
-    let mut plan = plan(Arc::new(|_| 0));
+    let mut plan = plan(Arc::new(|_| 0)).unwrap();
     plan.messages = None;
     plan.window = Window {
         warm_up: Duration::from_millis(100),
