@@ -57,6 +57,15 @@ pub fn files_below(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Holds `folder` for this process until the file is dropped; another process waits.
+pub fn hold(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let lock = File::create(folder.join(".lock"))?;
+    lock.lock()
+        .with_context(|| format!("cannot lock {}", folder.display()))?;
+    Ok(lock)
+}
+
 /// Runs `build` in `folder` unless the folder already holds the result for `key`. Only one process builds at a time;
 /// a failed build leaves no key behind.
 pub fn build(folder: &Path, key: &Key, build: impl FnOnce(&Path) -> Result<()>) -> Result<()> {

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -167,10 +168,40 @@ pub fn route(nameserver: SocketAddr, topic: &str) -> Result<Option<Value>> {
     }
 }
 
+/// Waits until the name server routes `topic` to the broker whose master is at `address`.
+pub fn await_route(
+    nameserver: SocketAddr,
+    topic: &str,
+    address: SocketAddr,
+    limit: Duration,
+) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    let wanted = address.to_string();
+    loop {
+        let found = route(nameserver, topic);
+        if matches!(&found, Ok(Some(route)) if has_master(route, &wanted)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("no route for {topic} to {wanted} within {limit:?}: {found:?}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// True when the route document lists a broker with `address` as its master.
+fn has_master(route: &Value, address: &str) -> bool {
+    let brokers = route.get("brokerDatas").and_then(Value::as_array);
+    brokers.is_some_and(|brokers| {
+        brokers
+            .iter()
+            .any(|entry| entry.pointer("/brokerAddrs/0").and_then(Value::as_str) == Some(address))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
 
@@ -201,5 +232,16 @@ mod tests {
             server.join().unwrap(),
             request(105, 1, &[("topic", "t")], b"xy").unwrap()
         );
+    }
+
+    #[test]
+    fn only_a_master_at_the_address_counts() {
+        let route = json!({"brokerDatas": [
+            {"brokerName": "a", "brokerAddrs": {"0": "127.0.0.1:1"}},
+            {"brokerName": "b", "brokerAddrs": {"1": "127.0.0.1:2"}},
+        ]});
+        assert!(has_master(&route, "127.0.0.1:1"));
+        assert!(!has_master(&route, "127.0.0.1:2"));
+        assert!(!has_master(&json!({}), "127.0.0.1:1"));
     }
 }

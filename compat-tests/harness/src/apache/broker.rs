@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::ports::Ports;
@@ -209,53 +208,12 @@ fn launch(options: &BrokerOptions, home: &Path, ports: &Ports) -> Result<Managed
     process
         .wait_for(&format!("The broker[{}", options.name), READY_LIMIT)
         .with_context(|| format!("Apache broker {}", options.name))?;
-    await_route(options, ports).with_context(|| process.log())?;
+    remoting::await_route(
+        options.nameserver,
+        &options.name,
+        ports.remoting(),
+        READY_LIMIT,
+    )
+    .with_context(|| process.log())?;
     Ok(process)
-}
-
-/// Waits until the name server hands out this broker's address.
-fn await_route(options: &BrokerOptions, ports: &Ports) -> Result<()> {
-    let deadline = Instant::now() + READY_LIMIT;
-    let address = ports.remoting().to_string();
-    loop {
-        let found = remoting::route(options.nameserver, &options.name);
-        if matches!(&found, Ok(Some(route)) if routes_to(route, &options.name, &address)) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!(
-                "no route to broker {} at {address}: {found:?}",
-                options.name
-            );
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// True when the route document lists `broker` with `address` as its master.
-fn routes_to(route: &Value, broker: &str, address: &str) -> bool {
-    let brokers = route.get("brokerDatas").and_then(Value::as_array);
-    brokers.is_some_and(|brokers| {
-        brokers.iter().any(|entry| {
-            entry.get("brokerName").and_then(Value::as_str) == Some(broker)
-                && entry.pointer("/brokerAddrs/0").and_then(Value::as_str) == Some(address)
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_master_at_our_address_counts_as_ready() {
-        let route = serde_json::json!({"brokerDatas": [
-            {"brokerName": "a", "brokerAddrs": {"0": "127.0.0.1:1"}},
-            {"brokerName": "b", "brokerAddrs": {"1": "127.0.0.1:2"}},
-        ]});
-        assert!(routes_to(&route, "a", "127.0.0.1:1"));
-        assert!(!routes_to(&route, "a", "127.0.0.1:2"));
-        assert!(!routes_to(&route, "b", "127.0.0.1:2"));
-        assert!(!routes_to(&serde_json::json!({}), "a", "127.0.0.1:1"));
-    }
 }
