@@ -13,6 +13,9 @@ use crate::{cache, command, workspace};
 /// Programs that everything here needs.
 pub const PROGRAMS: [&str; 3] = ["java", "javac", "mvn"];
 
+/// Keeps a short-lived Java program from spending its time on optimising itself.
+pub const QUICK_START: &str = "-XX:TieredStopAtLevel=1";
+
 const FETCH_LIMIT: Duration = Duration::from_secs(15 * 60);
 const COMPILE_LIMIT: Duration = Duration::from_secs(5 * 60);
 

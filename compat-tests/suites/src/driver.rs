@@ -2,13 +2,16 @@
 //! run, one `PASS`, `FAIL` or `SKIP` line for each, `CONTROL word` when the server shall be treated somehow, and `DONE`.
 //! A case that was announced and not reported has failed, whatever the driver's end looks like.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use crossdock_harness::{Line, Managed};
+use crossdock_harness::{Line, Managed, workspace};
 
+use crate::hub::Hub;
+use crate::options::RunOptions;
 use crate::report::{Outcome, Report};
 
 /// Longest silence of a healthy driver; the slowest case takes less than a minute.
@@ -74,6 +77,43 @@ pub(crate) fn run(
         );
     }
     Ok(())
+}
+
+/// Runs a driver that is one program and needs only the hub's addresses.
+pub(crate) fn run_program(
+    suite: &str,
+    program: &Path,
+    hub: &mut Hub,
+    options: &RunOptions,
+    report: &mut Report,
+) -> Result<()> {
+    let home = fresh_folder(&workspace::compat(suite).join("run").join("driver"))?;
+    let mut command = Command::new(program);
+    command
+        .env("HOME", &home)
+        .arg(format!("nameserver={}", hub.nameserver()))
+        .arg(format!("broker={}", hub.broker()))
+        .arg(format!("only={}", options.only.join(",")));
+    run(&mut command, "driver", &home, "", report, |word| {
+        hub.control(word)
+    })?;
+    if !report.has_passed() {
+        eprintln!(
+            "the driver's output is in {}\n{}",
+            home.display(),
+            hub.log()
+        );
+    }
+    Ok(())
+}
+
+/// Empties a folder for a new run.
+pub(crate) fn fresh_folder(folder: &Path) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::create_dir_all(folder)?;
+    Ok(folder.to_path_buf())
 }
 
 fn parse(line: &str) -> Option<(String, Outcome)> {

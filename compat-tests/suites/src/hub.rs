@@ -148,9 +148,8 @@ fn start_apache(options: &HubOptions) -> Result<Hub> {
         (None, None) => anyhow::bail!("no name server"),
     };
     let mut broker = BrokerOptions::new("hub", nameserver_address)
-        .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS)
-        // Its default is to refuse what waited 200 ms, which a busy test machine takes.
-        .set("waitTimeMillsInSendQueue", 20_000);
+        .patient()
+        .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS);
     if let Some(user) = &options.credentials {
         let (access, secret) = (&user.access_key, &user.secret_key);
         broker = broker

@@ -1,6 +1,5 @@
 //! The Java driver: compiled once per client line, run in one Java process.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +9,7 @@ use crossdock_harness::{java, workspace};
 
 use crate::driver;
 use crate::options::RunOptions;
-use crate::report::Report;
+use crate::report::{Outcome, Report};
 
 const HEAP_MIB: u32 = 640;
 
@@ -66,25 +65,14 @@ impl JavaDriver {
         report: &mut Report,
         control: impl FnMut(&str) -> Result<()>,
     ) -> Result<()> {
-        let home = workspace::compat(part.suite)
-            .join("run")
-            .join(part.prefix.trim_end_matches('/'));
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
-        fs::create_dir_all(&home)?;
+        let runs = workspace::compat(part.suite).join("run");
+        let home = driver::fresh_folder(&runs.join(part.prefix.trim_end_matches('/')))?;
         let mut command = self.command(part, options, &home);
-        let failed_before = report.cases.len();
+        let reported_before = report.cases.len();
         driver::run(&mut command, "driver", &home, part.prefix, report, control)?;
-        let failed = report
-            .cases
-            .iter()
-            .skip(failed_before)
-            .any(|case| matches!(case.outcome, crate::Outcome::Failed(_)));
-        if failed {
+        let mut reported = report.cases.iter().skip(reported_before);
+        if reported.any(|case| matches!(case.outcome, Outcome::Failed(_))) {
             eprintln!("the driver's output is in {}", home.display());
-        } else {
-            fs::remove_dir_all(&home)?;
         }
         Ok(())
     }
@@ -92,7 +80,7 @@ impl JavaDriver {
     fn command(&self, part: &Part<'_>, options: &RunOptions, home: &Path) -> Command {
         let mut command = java::java(&self.class_path, home, HEAP_MIB);
         command
-            .arg("-XX:TieredStopAtLevel=1")
+            .arg(java::QUICK_START)
             .arg("crossdock.compat.Driver")
             .arg(format!("suite={}", part.cases))
             .arg(format!("nameserver={}", part.nameserver))

@@ -11,6 +11,7 @@ mod hub;
 mod java_driver;
 mod options;
 mod report;
+mod rocketmq_go;
 mod rocketmq_java;
 mod rocketmq_mixed;
 
@@ -30,7 +31,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 2] = [
+const SUITES: [Suite; 3] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -42,6 +43,12 @@ const SUITES: [Suite; 2] = [
         about: "one cluster of our server and a real Apache broker, and a real Apache name server",
         needs: &crossdock_harness::java::PROGRAMS,
         run: rocketmq_mixed::run,
+    },
+    Suite {
+        name: "rocketmq-go",
+        about: "official Go client v2: produce, push-consume, filter, order, retry",
+        needs: &["go"],
+        run: rocketmq_go::run,
     },
 ];
 

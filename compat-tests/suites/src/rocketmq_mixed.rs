@@ -34,7 +34,7 @@ fn apache_broker_joins(
     report: &mut Report,
 ) -> Result<()> {
     let hub = Hub::start(options.target, &HubOptions::default())?;
-    let mut other = Broker::start(BrokerOptions::new("other", hub.nameserver()))?;
+    let mut other = Broker::start(BrokerOptions::new("other", hub.nameserver()).patient())?;
     let part = Part {
         suite: "rocketmq-mixed",
         cases: "mixed",

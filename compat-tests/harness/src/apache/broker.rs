@@ -36,6 +36,8 @@ pub struct BrokerOptions {
     pub heap_mib: u32,
     /// Bytes per commit-log file.
     pub segment_bytes: u64,
+    /// Options for the Java machine.
+    pub jvm: Vec<String>,
     /// More lines for `broker.conf`; they win over ours.
     pub settings: Vec<(String, String)>,
 }
@@ -49,8 +51,17 @@ impl BrokerOptions {
             flush: Flush::default(),
             heap_mib: 768,
             segment_bytes: 64 * 1024 * 1024,
+            jvm: Vec::new(),
             settings: Vec::new(),
         }
+    }
+
+    /// For functional tests on a busy machine: no optimising compiler, no refusal of requests that had to wait, and
+    /// registrations soon repeated.
+    pub fn patient(mut self) -> Self {
+        self.jvm.push(java::QUICK_START.to_owned());
+        self.set("waitTimeMillsInSendQueue", 20_000)
+            .set("registerNameServerPeriod", 10_000)
     }
 
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
@@ -201,6 +212,7 @@ fn launch(options: &BrokerOptions, home: &Path, ports: &Ports) -> Result<Managed
     let mut command = java::java(&super::class_path()?, home, options.heap_mib);
     command
         .env("ROCKETMQ_HOME", home)
+        .args(&options.jvm)
         .arg("org.apache.rocketmq.broker.BrokerStartup")
         .arg("-c")
         .arg(home.join("broker.conf"));

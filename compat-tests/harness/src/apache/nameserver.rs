@@ -41,6 +41,7 @@ impl NameServer {
         let mut command = java::java(&super::class_path()?, home.path(), 256);
         command
             .env("ROCKETMQ_HOME", home.path())
+            .arg(java::QUICK_START)
             .arg("org.apache.rocketmq.namesrv.NamesrvStartup")
             .arg("-c")
             .arg(&config);

@@ -114,6 +114,8 @@ public final class Scope implements AutoCloseable {
         // Not the 30 s of the defaults: the tests would wait for them.
         client.setPollNameServerInterval(1_000);
         client.setHeartbeatBrokerInterval(1_000);
+        // Not the 3 s: a busy machine is no failure of the server.
+        client.setMqClientApiTimeout(15_000);
     }
 
     public DefaultMQProducer newProducer() {
