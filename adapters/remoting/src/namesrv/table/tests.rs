@@ -43,7 +43,9 @@ fn topics(names: &[&str], counter: i64) -> Registration {
             topic_name: (*name).to_owned(),
             ..TopicConfig::default()
         };
-        body.topics.topic_config_table.insert((*name).to_owned(), config);
+        body.topics
+            .topic_config_table
+            .insert((*name).to_owned(), config);
     }
     body
 }
@@ -85,8 +87,12 @@ fn topics_left_out_later_stay_and_changes_need_a_new_version() {
 #[test]
 fn a_node_that_changes_its_id_stands_in_one_place_only() {
     let table = RouteTable::new(LIMITS);
-    table.register(&broker("a", "a:1", 1), topics(&[], 1)).unwrap();
-    table.register(&broker("a", "a:1", 0), topics(&["T", "U"], 1)).unwrap();
+    table
+        .register(&broker("a", "a:1", 1), topics(&[], 1))
+        .unwrap();
+    table
+        .register(&broker("a", "a:1", 0), topics(&["T", "U"], 1))
+        .unwrap();
     let addresses = &table.brokers()[0].broker_addrs;
     assert_eq!((addresses.len(), addresses[&0].as_str()), (1, "a:1"));
 }
@@ -97,7 +103,9 @@ fn the_holder_of_an_id_with_a_later_state_is_not_displaced() {
     let mut ahead = topics(&["T", "U"], 1);
     ahead.topics.data_version.state_version = 5;
     table.register(&broker("a", "a:1", 0), ahead).unwrap();
-    table.register(&broker("a", "b:1", 0), topics(&["X", "Y"], 9)).unwrap();
+    table
+        .register(&broker("a", "b:1", 0), topics(&["X", "Y"], 9))
+        .unwrap();
     assert_eq!(table.brokers()[0].broker_addrs[&0], "a:1");
     assert!(route(&table, "X").queue_datas.is_empty());
 }
@@ -105,8 +113,12 @@ fn the_holder_of_an_id_with_a_later_state_is_not_displaced() {
 #[test]
 fn slaves_are_told_of_their_master_and_bring_no_topics() {
     let table = RouteTable::new(LIMITS);
-    table.register(&broker("a", "a:1", 0), topics(&["T", "U"], 1)).unwrap();
-    let told = table.register(&broker("a", "s:1", 1), topics(&["X", "Y"], 1)).unwrap();
+    table
+        .register(&broker("a", "a:1", 0), topics(&["T", "U"], 1))
+        .unwrap();
+    let told = table
+        .register(&broker("a", "s:1", 1), topics(&["X", "Y"], 1))
+        .unwrap();
     assert_eq!(told.master_address.as_deref(), Some("a:1"));
     assert_eq!(told.master_ha_address.as_deref(), Some("ha"));
     assert_eq!(table.topics(), ["T", "U"]);
@@ -127,7 +139,9 @@ fn a_slave_that_may_act_as_master_serves_reads_only() {
 fn leaving_takes_the_topics_along() {
     let table = RouteTable::new(LIMITS);
     for (name, address) in [("a", "a:1"), ("b", "b:1")] {
-        table.register(&broker(name, address, 0), topics(&["T", "U"], 1)).unwrap();
+        table
+            .register(&broker(name, address, 0), topics(&["T", "U"], 1))
+            .unwrap();
     }
     table.unregister("a", 0, "other:1");
     assert_eq!(route(&table, "T").queue_datas.len(), 2);
@@ -142,7 +156,9 @@ fn leaving_takes_the_topics_along() {
 #[tokio::test(start_paused = true)]
 async fn silence_ends_a_broker_at_its_own_time() {
     let table = RouteTable::new(LIMITS);
-    table.register(&broker("a", "a:1", 0), topics(&["T", "U"], 1)).unwrap();
+    table
+        .register(&broker("a", "a:1", 0), topics(&["T", "U"], 1))
+        .unwrap();
     let short = Announcement {
         timeout_ms: Some(10_000),
         ..broker("b", "b:1", 0)
@@ -164,18 +180,32 @@ fn both_bounds_hold_and_free_places_are_taken_again() {
     let table = RouteTable::new(LIMITS);
     let names = ["a", "b", "c", "d"];
     for name in names {
-        table.register(&broker(name, name, 0), topics(&["T", "U"], 1)).unwrap();
+        table
+            .register(&broker(name, name, 0), topics(&["T", "U"], 1))
+            .unwrap();
     }
-    assert!(table.register(&broker("e", "e", 0), topics(&["T", "U"], 1)).is_err());
-    assert!(table.register(&broker("a", "a", 0), topics(&["V"], 2)).is_err());
+    assert!(
+        table
+            .register(&broker("e", "e", 0), topics(&["T", "U"], 1))
+            .is_err()
+    );
+    assert!(
+        table
+            .register(&broker("a", "a", 0), topics(&["V"], 2))
+            .is_err()
+    );
     table.delete_topic("U", None);
-    table.register(&broker("a", "a", 0), topics(&["V"], 3)).unwrap();
+    table
+        .register(&broker("a", "a", 0), topics(&["V"], 3))
+        .unwrap();
 }
 
 #[test]
 fn a_topic_is_deleted_in_one_cluster_or_in_all() {
     let table = RouteTable::new(LIMITS);
-    table.register(&broker("a", "a:1", 0), topics(&["T", "U"], 1)).unwrap();
+    table
+        .register(&broker("a", "a:1", 0), topics(&["T", "U"], 1))
+        .unwrap();
     let other = Announcement {
         cluster: "d",
         ..broker("b", "b:1", 0)
@@ -191,7 +221,9 @@ fn a_topic_is_deleted_in_one_cluster_or_in_all() {
 #[test]
 fn write_permission_is_wiped_and_given_back() {
     let table = RouteTable::new(LIMITS);
-    table.register(&broker("a", "a:1", 0), topics(&["T", "U"], 1)).unwrap();
+    table
+        .register(&broker("a", "a:1", 0), topics(&["T", "U"], 1))
+        .unwrap();
     assert_eq!(table.wipe_write("a"), 2);
     assert_eq!(route(&table, "T").queue_datas[0].perm, 4);
     assert_eq!(table.add_write("a"), 2);
@@ -202,7 +234,9 @@ fn write_permission_is_wiped_and_given_back() {
 #[test]
 fn single_topics_are_added_on_known_brokers_only() {
     let table = RouteTable::new(LIMITS);
-    table.register(&broker("a", "a:1", 0), topics(&["T", "U"], 1)).unwrap();
+    table
+        .register(&broker("a", "a:1", 0), topics(&["T", "U"], 1))
+        .unwrap();
     let queues = |name: &str| QueueData {
         broker_name: name.to_owned(),
         perm: 6,
@@ -226,6 +260,9 @@ fn impossible_announcements_are_refused() {
         broker("a", &long, 0),
         broker("a", "a:1", -1),
     ] {
-        assert!(table.register(&who, topics(&["T", "U"], 1)).is_err(), "{who:?}");
+        assert!(
+            table.register(&who, topics(&["T", "U"], 1)).is_err(),
+            "{who:?}"
+        );
     }
 }
