@@ -151,7 +151,10 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             local: stream.local_addr().unwrap(),
@@ -174,6 +177,13 @@ impl Client {
         command.encode(&mut frame).unwrap();
         self.stream.write_all(&frame).await.unwrap();
         self.opaque
+    }
+
+    /// Answers a request of the other side.
+    pub async fn reply(&mut self, request: &Command, code: i32) {
+        let mut frame = BytesMut::new();
+        request.response(code).encode(&mut frame).unwrap();
+        self.write(&frame).await;
     }
 
     pub async fn write(&mut self, bytes: &[u8]) {
