@@ -89,7 +89,8 @@ pub(crate) fn code_of(error: &HubError) -> i32 {
             ReadError::Expired(_)
             | ReadError::NotFound(_)
             | ReadError::Damaged(_)
-            | ReadError::Io(_),
+            | ReadError::Io(_)
+            | ReadError::Index(_),
         )
         | HubError::NoUser(_)
         | HubError::UserExists(_)
@@ -105,7 +106,9 @@ impl From<HubError> for Refusal {
             HubError::NoTopic(topic) => return Self::no_topic(topic),
             HubError::NoGroup(group) => return Self::no_group(group),
             // The text of the operating system may name files.
-            HubError::Read(ReadError::Io(_)) => "reading the log failed".to_owned(),
+            HubError::Read(ReadError::Io(_) | ReadError::Index(_)) => {
+                "reading the log failed".to_owned()
+            }
             _ => error.to_string(),
         };
         Self::new(code_of(&error), remark)
