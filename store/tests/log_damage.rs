@@ -1,4 +1,9 @@
 //! Torn, stale and rotten bytes: what is cut, what is refused, what is named, and what a repair leaves readable.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop where it stands"
+)]
 
 mod log_kit;
 

@@ -1,4 +1,9 @@
 //! The log on real files: what only the operating system can show.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop where it stands"
+)]
 
 mod log_kit;
 
