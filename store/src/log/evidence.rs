@@ -55,6 +55,21 @@ pub struct Damage {
 }
 
 impl Damage {
+    pub(super) fn new(kind: DamageKind, from: Position, to: Position) -> Self {
+        Self {
+            kind,
+            from,
+            to,
+            lost: Vec::new(),
+            is_lost_cut_short: false,
+        }
+    }
+
+    /// A damaged header page; no bytes of the log are lost by it.
+    pub(super) fn header(base: Position) -> Self {
+        Self::new(DamageKind::Header, base, base)
+    }
+
     pub(super) fn list(damage: &[Self]) -> String {
         let one = |d: &Self| {
             let lost: Vec<_> = d
