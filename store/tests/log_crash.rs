@@ -201,7 +201,7 @@ impl Run {
                 // Readers see what was written, at any time, if no call failed.
                 let mut blocks = reader.blocks(self.start);
                 assert!(blocks.by_ref().all(|block| block.is_ok()));
-                assert_eq!(blocks.position(), log.written());
+                assert_eq!(blocks.next_position(), log.written());
                 Ok(())
             }
             _ => {

@@ -36,6 +36,10 @@ pub struct RemotingConfig {
     pub trace_on: bool,
     /// Largest body of one message or batch.
     pub body_bytes_max: usize,
+    /// Most bytes of the properties a producer sends with a message.
+    pub properties_bytes_max: usize,
+    /// Time for a new connection to send its first byte, TLS handshake included.
+    pub handshake_timeout: Duration,
     /// Largest frame accepted.
     pub frame_bytes_max: usize,
     /// Bytes of large frames that may be half-received at one time, over all connections.
@@ -80,6 +84,8 @@ impl Default for RemotingConfig {
             region: "DefaultRegion".to_owned(),
             trace_on: true,
             body_bytes_max: 4 * 1024 * 1024,
+            properties_bytes_max: 32 * 1024,
+            handshake_timeout: Duration::from_secs(10),
             frame_bytes_max: DEFAULT_MAX_FRAME,
             large_frames_bytes_max: 256 * 1024 * 1024,
             frame_timeout: Duration::from_secs(60),

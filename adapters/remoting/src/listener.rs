@@ -18,6 +18,7 @@ pub(crate) fn bind(
 ) -> Result<Listener, BindError> {
     Listener::bind(ListenerConfig {
         budget: Arc::clone(&config.connections),
+        handshake_timeout: config.handshake_timeout,
         per_ip_max: config.per_ip_max,
         proxy: config.proxy.clone(),
         tls: tls.clone(),

@@ -10,16 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use crossdock_hub::{Hub, HubError};
 use crossdock_kit::drain::{Phase, phase};
-use crossdock_kit::{
-    BindError, Budget, Drained, Listener, ListenerConfig, Mode, Scope, Tls, TlsError,
-};
+use crossdock_kit::{BindError, Budget, Drained, Mode, Scope, Tls, TlsError};
+use crossdock_remoting::{RemotingAdapter, Running, StartError as RemotingError};
+use crossdock_store::error::OpenError;
+use crossdock_store::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::banner::Row;
 use crate::config::{Checked, TlsMode};
 use crate::data_folder::{DataFolder, DataFolderError};
 use crate::exit::{Exit, Failure};
+use crate::parts;
 
 /// A part could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,11 @@ pub enum StartError {
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    Remoting(#[from] RemotingError),
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
@@ -37,13 +44,16 @@ impl From<StartError> for Failure {
         let exit = match &error {
             StartError::DataFolder(DataFolderError::Locked(_)) => Exit::TryAgain,
             StartError::DataFolder(DataFolderError::Io { .. }) => Exit::Failure,
-            StartError::Bind(BindError::Denied { .. }) => Exit::Denied,
-            StartError::Bind(_) => Exit::Unavailable,
-            StartError::Tls(_) => Exit::Config,
+            StartError::Store(OpenError::Locked) => Exit::TryAgain,
+            StartError::Store(OpenError::Log(_) | OpenError::Replay(_)) => Exit::BadData,
+            StartError::Store(_) | StartError::Hub(_) => Exit::Failure,
+            StartError::Remoting(RemotingError::Bind(BindError::Denied { .. })) => Exit::Denied,
+            StartError::Remoting(RemotingError::Bind(_)) => Exit::Unavailable,
+            StartError::Remoting(_) | StartError::Tls(_) => Exit::Config,
         };
         let failure = Self::new(exit, &error);
         match &error {
-            StartError::Bind(bind) if bind.is_held() => {
+            StartError::Remoting(RemotingError::Bind(bind)) if bind.is_held() => {
                 failure.hint("stop the other process, or move every port with --port-offset N")
             }
             _ => failure,
@@ -51,77 +61,35 @@ impl From<StartError> for Failure {
     }
 }
 
-/// The listeners of the configuration, bound and not yet accepting.
-#[derive(Debug, Default)]
-pub struct Doors {
-    pub nameserver: Option<Listener>,
-    pub remoting: Option<Listener>,
-    pub remoting_fast: Option<Listener>,
-}
-
-impl Doors {
-    /// Binds everything that is enabled.
-    ///
-    /// # Errors
-    /// The first address that cannot be bound.
-    pub fn bind(checked: &Checked, tls: &Tls) -> Result<Self, BindError> {
-        let listen = &checked.loaded.config.listen;
-        let connections_max = usize::try_from(listen.max_connections).unwrap_or(usize::MAX);
-        // One budget for the whole node: a flood at one door cannot exhaust the process.
-        let budget = Budget::new(connections_max);
-        let bind = |name: &'static str, address: Option<SocketAddr>| {
-            let bind = |address| {
-                Listener::bind(ListenerConfig {
-                    budget: Arc::clone(&budget),
-                    handshake_timeout: listen.handshake_timeout.0,
-                    tls: tls.clone(),
-                    ..ListenerConfig::new(name, address)
-                })
-            };
-            address.map(bind).transpose()
-        };
-        Ok(Self {
-            nameserver: bind("nameserver", checked.nameserver)?,
-            remoting: bind("remoting", checked.remoting)?,
-            remoting_fast: bind("remoting-fast", checked.remoting_fast)?,
-        })
-    }
-
-    /// The rows of the banner.
-    #[must_use]
-    pub fn rows(&self, checked: &Checked) -> Vec<Row> {
-        let promise = checked.loaded.config.store.durability.word();
-        let mut rows = Vec::new();
-        let mut add = |listener: &Option<Listener>, protocol, promise, hint: &str| {
-            if let Some(listener) = listener {
-                let address = listener.local_addr();
-                rows.push(Row {
-                    protocol,
-                    address,
-                    promise,
-                    hint: hint.to_owned(),
-                });
-            }
-        };
-        let hint = self
-            .nameserver
-            .as_ref()
-            .map(|door| format!("NAMESRV_ADDR={}", door.local_addr()));
-        add(
-            &self.nameserver,
-            "nameserver",
-            "-",
-            &hint.unwrap_or_default(),
-        );
-        add(
-            &self.remoting,
-            "remoting",
+/// The rows of the banner.
+fn rows(running: &Running, checked: &Checked) -> Vec<Row> {
+    let promise = checked.loaded.config.store.durability.word();
+    let row = |protocol, address: Option<SocketAddr>, promise, hint: String| {
+        address.map(|address| Row {
+            protocol,
+            address,
             promise,
-            "RocketMQ 4.x and 5.x remoting clients",
-        );
-        add(&self.remoting_fast, "remoting (fast)", promise, "");
-        rows
-    }
+            hint,
+        })
+    };
+    let nameserver = running.name_server;
+    let hint = nameserver
+        .map(|at| format!("NAMESRV_ADDR={at}"))
+        .unwrap_or_default();
+    let clients = "RocketMQ 4.x and 5.x remoting clients".to_owned();
+    [
+        row("nameserver", nameserver, "-", hint),
+        row("remoting", running.broker, promise, clients),
+        row(
+            "remoting (fast)",
+            running.broker_fast,
+            promise,
+            String::new(),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A running node.
@@ -133,7 +101,8 @@ pub struct Node {
     adapters: Scope,
     is_ready: Arc<AtomicBool>,
     rows: Vec<Row>,
-    doors: Doors,
+    store: Store,
+    hub: Hub,
 }
 
 impl Node {
@@ -146,17 +115,23 @@ impl Node {
         let tls = tls(&checked, &folder)?;
         let scope = Scope::root("node");
         let adapters = scope.child("adapters");
-        let doors = Doors::bind(&checked, &tls)?;
-        let rows = doors.rows(&checked);
-        let is_ready = Arc::new(AtomicBool::new(true));
+        let store = Store::open(&folder.path().join("store"), parts::store(&checked))?;
+        let hub = Hub::start(store.clone(), parts::hub(&checked)).await?;
+        let listen = &checked.loaded.config.listen;
+        // One budget for the whole node: a flood at one door cannot exhaust the process.
+        let connections =
+            Budget::new(usize::try_from(listen.max_connections).unwrap_or(usize::MAX));
+        let remoting = parts::remoting(&checked, connections);
+        let running = RemotingAdapter::start(hub.clone(), remoting, tls, adapters.clone()).await?;
         Ok(Self {
+            rows: rows(&running, &checked),
+            is_ready: Arc::new(AtomicBool::new(true)),
             checked,
             folder,
             scope,
             adapters,
-            is_ready,
-            rows,
-            doors,
+            store,
+            hub,
         })
     }
 
@@ -189,7 +164,6 @@ impl Node {
         })
         .await;
         phase(Phase::Listeners, async { self.adapters.stop() }).await;
-        drop(self.doors);
         phase(Phase::Goodbyes, async { self.adapters.drain() }).await;
         let drained = phase(Phase::Adapters, self.adapters.finish(grace, hurry)).await;
         if let Drained::Killed { tasks } = drained {
@@ -197,7 +171,23 @@ impl Node {
         }
         // What is left are the tasks of the node itself.
         let rest = grace.saturating_sub(begun.elapsed());
-        phase(Phase::Hub, self.scope.finish(rest, hurry)).await;
+        phase(Phase::Hub, async {
+            if let Err(error) = self.hub.close().await {
+                tracing::warn!(%error, "the last positions were not written");
+            }
+            self.scope.finish(rest, hurry).await;
+        })
+        .await;
+        let store = self.store.clone();
+        phase(Phase::Store, async {
+            if tokio::task::spawn_blocking(move || store.close())
+                .await
+                .is_err()
+            {
+                tracing::error!("the store did not close cleanly");
+            }
+        })
+        .await;
         drop(self.folder);
     }
 }

@@ -10,4 +10,5 @@ pub mod data_folder;
 pub mod exit;
 pub mod logging;
 pub mod open_files;
+mod parts;
 pub mod signals;

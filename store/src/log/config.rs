@@ -126,10 +126,10 @@ impl LogConfig {
             .max(self.first_segment_bytes)
     }
 
-    /// How far behind a block that does not verify a block can stand that was sealed before this one was synced, or
-    /// whose predecessor saw it synced.
+    /// How far behind a damaged block a witness stands at the latest. A block that begins `unsynced_bytes_max` behind it
+    /// was sealed after it was synced, and the first such block begins at most one block later.
     pub(super) fn search_bytes(&self) -> u64 {
-        2 * (self.unsynced_bytes_max + span_of(RECORD_MAX))
+        self.unsynced_bytes_max + span_of(RECORD_MAX)
     }
 }
 

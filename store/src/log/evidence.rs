@@ -7,13 +7,15 @@ use crate::record::{RECORD_HEADER, Record, announced};
 use crate::types::{Position, QueueId};
 
 use super::FOLDER;
-use super::block::{BLOCK_ALIGN, BLOCK_HEADER, BlockHeader};
+use super::block::{BLOCK_ALIGN, BlockHeader};
 use super::config::LogId;
 use super::segment::{Mark, SEGMENT_HEADER, SegmentHeader, base_of};
 use super::walk::Window;
 
 /// Most lost ranges named by one damage; more are only counted.
 const LOST_MAX: usize = 4096;
+/// Bytes searched at once.
+const SEARCH_BYTES: u64 = 256 << 10;
 
 /// What is wrong with a range of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,21 @@ pub struct Damage {
 }
 
 impl Damage {
+    pub(super) fn new(kind: DamageKind, from: Position, to: Position) -> Self {
+        Self {
+            kind,
+            from,
+            to,
+            lost: Vec::new(),
+            is_lost_cut_short: false,
+        }
+    }
+
+    /// A damaged header page; no bytes of the log are lost by it.
+    pub(super) fn header(base: Position) -> Self {
+        Self::new(DamageKind::Header, base, base)
+    }
+
     pub(super) fn list(damage: &[Self]) -> String {
         let one = |d: &Self| {
             let lost: Vec<_> = d
@@ -151,31 +168,40 @@ pub(super) fn search(
 ) -> Result<Evidence, IoError> {
     let mut evidence = Evidence::default();
     let mut left = limit;
+    let mut buffer = Vec::new();
     for segment in segments {
         let mut at = segment.base.max(mark.position);
-        let mut window = Window::default();
         while at < segment.end() && left > 0 {
-            let end = segment.offset(segment.end());
-            let file = segment.file.as_ref();
-            let sector = window.get(file, segment.offset(at), BLOCK_ALIGN as u64, end)?;
-            if let Ok(header) = BlockHeader::decode(&sector[..BLOCK_HEADER], log)
-                && header.position == at
-            {
-                let floor = if at >= floor.0 { floor.1 } else { 0 };
-                let is_stale = header.epoch < mark.epoch.max(floor);
-                evidence.has_leftovers |= !is_stale;
-                evidence.durable = evidence.durable.max(header.durable);
-                evidence.epoch = evidence.epoch.max(header.epoch);
-                let is_newer = !is_stale && header.index > mark.index;
-                if at > mark.position && is_newer && evidence.next.is_none() {
-                    evidence.next = Some(at);
+            let bytes = (segment.end().0 - at.0).min(SEARCH_BYTES);
+            buffer.resize(bytes as usize, 0);
+            segment.file.read_at(segment.offset(at), &mut buffer)?;
+            for sector in buffer.chunks_exact(BLOCK_ALIGN) {
+                if let Ok(header) = BlockHeader::decode(sector, log)
+                    && header.position == at
+                {
+                    evidence.note(&header, mark, floor);
                 }
+                at = at.plus(BLOCK_ALIGN as u64);
             }
-            at = at.plus(BLOCK_ALIGN as u64);
-            left = left.saturating_sub(BLOCK_ALIGN as u64);
+            left = left.saturating_sub(bytes);
         }
     }
     Ok(evidence)
+}
+
+impl Evidence {
+    fn note(&mut self, header: &BlockHeader, mark: &Mark, floor: (Position, u64)) {
+        let at = header.position;
+        let floor = if at >= floor.0 { floor.1 } else { 0 };
+        let is_stale = header.epoch < mark.epoch.max(floor);
+        self.has_leftovers |= !is_stale;
+        self.durable = self.durable.max(header.durable);
+        self.epoch = self.epoch.max(header.epoch);
+        let is_newer = !is_stale && header.index > mark.index;
+        if at > mark.position && is_newer && self.next.is_none() {
+            self.next = Some(at);
+        }
+    }
 }
 
 /// Names the records in a range whose headers can be read.

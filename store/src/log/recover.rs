@@ -140,13 +140,7 @@ fn find_end(state: &Superblock, found: &[Found], config: &LogConfig) -> Result<E
     let durable = durable.max(evidence.durable);
     if durable > mark.position {
         let to = evidence.next.unwrap_or(durable);
-        let damage = Damage {
-            kind: DamageKind::Block,
-            from: mark.position,
-            to,
-            lost: Vec::new(),
-            is_lost_cut_short: false,
-        };
+        let damage = Damage::new(DamageKind::Block, mark.position, to);
         return Err(refuse(durable, vec![damage], found));
     }
     // A segment at the end belongs to the log only if it was entered from this very log.
@@ -170,7 +164,7 @@ fn walk_to_end<S: Segments>(walker: &mut Walker<S>) -> Result<(), IoError> {
     loop {
         match walker.step(Position(u64::MAX)) {
             Ok(_) | Err(Stop::Isolated(_)) => {}
-            Err(Stop::Invalid { .. } | Stop::NoSegment { .. }) => return Ok(()),
+            Err(Stop::Invalid { .. } | Stop::NoSegment { .. } | Stop::Headless) => return Ok(()),
             Err(Stop::Io(e)) => return Err(e),
         }
     }
@@ -200,17 +194,12 @@ pub(super) fn missing(state: &Superblock, found: &[Found]) -> Vec<Damage> {
             .find(|f| f.base > at)
             .map_or(durable, |f| f.base.min(durable));
         let is_whole = segment.is_some_and(|f| f.end() >= next);
-        damage.push(Damage {
-            kind: if is_whole {
-                DamageKind::Header
-            } else {
-                DamageKind::Segment
-            },
-            from: at,
-            to: next,
-            lost: Vec::new(),
-            is_lost_cut_short: false,
-        });
+        let kind = if is_whole {
+            DamageKind::Header
+        } else {
+            DamageKind::Segment
+        };
+        damage.push(Damage::new(kind, at, next));
         at = next;
     }
     damage

@@ -129,7 +129,7 @@ impl Blocks {
 
     /// Where the next block is looked for.
     #[must_use]
-    pub fn position(&self) -> Position {
+    pub fn next_position(&self) -> Position {
         self.walker.mark.position
     }
 }
@@ -146,19 +146,18 @@ impl Iterator for Blocks {
             Ok(walked) => return walked.map(Block::from).map(Ok),
             Err(Stop::Isolated(hole)) => return Some(Err(isolated(hole))),
             Err(Stop::Io(e)) => ReadError::Io(e),
-            Err(Stop::Invalid { at, .. }) => ReadError::Damaged {
-                from: at,
-                to: at,
-                isolated: false,
-            },
-            Err(Stop::NoSegment { at }) => match self.walker.segments.start() {
-                start if at < start => ReadError::TooOld { start },
-                _ => ReadError::Damaged {
+            Err(Stop::NoSegment { at }) if at < self.walker.segments.start() => {
+                let start = self.walker.segments.start();
+                ReadError::TooOld { start }
+            }
+            Err(Stop::Invalid { .. } | Stop::Headless | Stop::NoSegment { .. }) => {
+                let at = self.next_position();
+                ReadError::Damaged {
                     from: at,
                     to: at,
                     isolated: false,
-                },
-            },
+                }
+            }
         };
         self.is_stuck = true;
         Some(Err(error))

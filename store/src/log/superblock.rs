@@ -170,14 +170,14 @@ impl SuperblockFile {
             Err(IoError::NotFound(_)) => return Ok(None),
             Err(e) => return Err(e),
         };
+        // A file of another length is no superblock; slots must not be written alternately into half of one.
+        if file.len() != FILE_BYTES {
+            return Ok(None);
+        }
         let mut newest: Option<Superblock> = None;
         for at in [0, SEGMENT_HEADER] {
             let mut page = [0; PAGE];
-            match file.read_at(at, &mut page) {
-                Ok(()) => {}
-                Err(IoError::Bounds { .. }) => continue,
-                Err(e) => return Err(e),
-            }
+            file.read_at(at, &mut page)?;
             let slot = Superblock::decode(&page);
             newest = newest.into_iter().chain(slot).max_by_key(|s| s.sequence);
         }

@@ -175,14 +175,30 @@ impl Survey {
             report,
         };
         survey.walk()?;
+        survey.note_skipped_segments();
         Ok(survey)
+    }
+
+    /// Headers of segments whose beginning lies in a range that was skipped. What stands behind that range needs them.
+    fn note_skipped_segments(&mut self) {
+        let (start, end) = (self.report.start, self.report.end);
+        let noted = |name: &str, rebuilds: &[Rebuild]| rebuilds.iter().any(|r| r.name == name);
+        for (file, segment) in self.found.iter().zip(&self.walker.segments) {
+            let is_in_log = file.base >= start && file.base < end;
+            if file.header.is_some() || !is_in_log || noted(&file.name, &self.rebuilds) {
+                continue;
+            }
+            self.rebuilds.push(Rebuild {
+                name: file.name.clone(),
+                file: Arc::clone(&file.file),
+                header: segment.header,
+            });
+            self.report.damage.push(Damage::header(file.base));
+        }
     }
 
     fn walk(&mut self) -> Result<(), OpenError> {
         loop {
-            if !self.note_segment()? {
-                return Ok(());
-            }
             let stop = match self.walker.step(Position(u64::MAX)) {
                 Ok(Some(walked)) => {
                     self.report.blocks += 1;
@@ -195,6 +211,12 @@ impl Survey {
             };
             let (header, why) = match stop {
                 Stop::Isolated(_) => continue,
+                Stop::Headless => {
+                    if !self.note_segment()? {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 Stop::Io(e) => return Err(e.into()),
                 Stop::NoSegment { .. } => (None, None),
                 Stop::Invalid { header, why, .. } => (header, Some(why)),
@@ -227,17 +249,14 @@ impl Survey {
         search(&self.found, log, &walker.mark, walker.floor, u64::MAX)
     }
 
-    /// Looks at the file of a segment when the walk enters it. False if the log ends before it.
+    /// Notes the segment without a header at the mark and lets the walk in. False if the log ends before it.
     fn note_segment(&mut self) -> Result<bool, OpenError> {
         let at = self.walker.mark.position;
-        let is_damaged = |f: &&Found| f.base == at && f.header.is_none();
-        let Some(file) = self.found.iter().find(is_damaged) else {
+        self.walker.entered = Some(at);
+        let Some(file) = self.found.iter().find(|f| f.base == at) else {
             return Ok(true);
         };
         let (name, file) = (file.name.clone(), Arc::clone(&file.file));
-        if self.rebuilds.iter().any(|r| r.name == name) {
-            return Ok(true);
-        }
         let evidence = self.search()?;
         if self.ends_here(&evidence) {
             return Ok(false);
@@ -255,13 +274,7 @@ impl Survey {
             header.entry.wall_ms = first.wall_ms;
         }
         self.rebuilds.push(Rebuild { name, file, header });
-        self.report.damage.push(Damage {
-            kind: DamageKind::Header,
-            from: at,
-            to: at,
-            lost: Vec::new(),
-            is_lost_cut_short: false,
-        });
+        self.report.damage.push(Damage::header(at));
         Ok(true)
     }
 
@@ -319,13 +332,7 @@ impl Survey {
 
     fn set_aside(&mut self, kind: DamageKind, hole: Hole) -> Result<(), OpenError> {
         let Hole { from, to } = hole;
-        let mut damage = Damage {
-            kind,
-            from,
-            to,
-            lost: Vec::new(),
-            is_lost_cut_short: false,
-        };
+        let mut damage = Damage::new(kind, from, to);
         name_lost(&self.found, &mut damage)?;
         self.report.damage.push(damage);
         let holes = &mut self.walker.holes;

@@ -78,12 +78,13 @@ impl Window {
 /// Why a walk does not go on.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// No block that continues the log stands here. `header` is there if it is whole and for this place.
+    /// No block that continues the log stands at the mark. `header` is there if it is whole and for this place.
     Invalid {
-        at: Position,
         why: BlockError,
         header: Option<BlockHeader>,
     },
+    /// The segment that begins here has no header. The walk goes on if `entered` names it.
+    Headless,
     /// No segment holds this position.
     NoSegment { at: Position },
     /// A range that was set aside. The walk goes on behind it.
@@ -112,6 +113,8 @@ pub(super) struct Walker<S> {
     /// From this position on only blocks of this epoch or a later one are real: the superblock that says so was
     /// durable before they were written.
     pub(super) floor: (Position, u64),
+    /// Base of a segment without a header that may be walked.
+    pub(super) entered: Option<Position>,
     log: LogId,
     current: Option<Arc<Segment>>,
     window: Window,
@@ -131,6 +134,7 @@ impl<S: Segments> Walker<S> {
             mark,
             is_linked,
             floor: (Position::ZERO, 0),
+            entered: None,
             log,
             current: None,
             window: Window::default(),
@@ -165,7 +169,7 @@ impl<S: Segments> Walker<S> {
                 return Err(Stop::Isolated(hole));
             }
             let segment = self.segment().ok_or(Stop::NoSegment { at })?;
-            if at == segment.base() && segment.has_header {
+            if at == segment.base() {
                 self.enter(&segment)?;
             }
             let (raw, header) = self.header(&segment, limit)?;
@@ -197,13 +201,17 @@ impl<S: Segments> Walker<S> {
     fn enter(&mut self, segment: &Segment) -> Result<(), Stop> {
         let entry = segment.header.entry;
         let at = self.mark.position;
+        if !segment.has_header {
+            let may_enter = self.entered == Some(at);
+            return if may_enter {
+                Ok(())
+            } else {
+                Err(Stop::Headless)
+            };
+        }
         if self.is_linked && (entry.chain, entry.index) != (self.mark.chain, self.mark.index) {
             let why = BlockError::Chain("segment");
-            return Err(Stop::Invalid {
-                at,
-                why,
-                header: None,
-            });
+            return Err(Stop::Invalid { why, header: None });
         }
         if !self.is_linked {
             self.mark = entry;
@@ -219,7 +227,7 @@ impl<S: Segments> Walker<S> {
         limit: Position,
     ) -> Result<([u8; BLOCK_HEADER], BlockHeader), Stop> {
         let at = self.mark.position;
-        let invalid = |why, header| Stop::Invalid { at, why, header };
+        let invalid = |why, header| Stop::Invalid { why, header };
         let limit = segment.offset(limit.min(segment.end()));
         let bytes = self.window.get(
             segment.file.as_ref(),
@@ -269,7 +277,6 @@ impl<S: Segments> Walker<S> {
     ) -> Result<Walked, Stop> {
         let at = header.position;
         let invalid = |why| Stop::Invalid {
-            at,
             why,
             header: Some(header),
         };

@@ -220,7 +220,9 @@ impl Views {
     /// The database failed; what was left over is removed by the next call.
     pub fn trim(&self, log_start: Position) -> Result<(), ViewError> {
         let _upkeep = self.upkeep.lock();
-        let forgotten = self.queues.trim_log(log_start);
+        // A timer that is older than the drop of its target may still fire into it.
+        let pin = self.oldest_pin()?.unwrap_or(log_start);
+        let forgotten = self.queues.trim_log(log_start, log_start.min(pin));
         let mut batch = Batch::default();
         for queue in &forgotten {
             batch.delete(Space::Retired, queue_key(*queue));

@@ -23,7 +23,7 @@ const RETRIES_MAX: u32 = 10_000;
 /// Headers, topic and framing around a message of the largest size.
 const FRAME_OVERHEAD: u64 = 64 << 10;
 const SEGMENT_SIZE_MIN: Size = Size::mib(1);
-const SEGMENT_SIZE_MAX: Size = Size::gib(4);
+const SEGMENT_SIZE_MAX: Size = Size::gib(2);
 /// Fewer segments than this leave nothing to delete while the newest is written.
 const SEGMENTS_MIN: u64 = 4;
 

@@ -225,14 +225,15 @@ impl QueueTable {
         self.shard(queue).write().retired.insert(queue, at);
     }
 
-    /// Tells the table where the log begins now; returns the retired queues that can be forgotten.
-    pub(crate) fn trim_log(&self, log_start: Position) -> Vec<QueueId> {
+    /// Tells the table where the log begins now; returns the queues retired before `forget`, which nothing can be under
+    /// way to any more.
+    pub(crate) fn trim_log(&self, log_start: Position, forget: Position) -> Vec<QueueId> {
         self.log_start.fetch_max(log_start.0, Ordering::AcqRel);
         let mut forgotten = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.write();
             shard.retired.retain(|queue, at| {
-                let keep = *at >= log_start;
+                let keep = *at >= forget;
                 if !keep {
                     forgotten.push(*queue);
                 }
