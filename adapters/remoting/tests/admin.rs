@@ -1,4 +1,9 @@
 //! Administration over raw sockets: topics, groups, statistics, configuration.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! The end of the door: what was begun is finished, clients are told, connections close.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

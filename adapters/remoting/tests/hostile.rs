@@ -1,5 +1,10 @@
 //! Traffic nobody planned for: each gets the documented error or a closed connection, and others
 //! are unaffected.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! Pulls over raw sockets: the checks, the offset rules, tag filters, long polling.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

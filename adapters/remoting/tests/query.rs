@@ -1,4 +1,9 @@
 //! Finding messages over raw sockets.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! Retries over raw sockets: messages sent back, and those clients publish to their retry topic.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! Sends over raw sockets: both header forms, both encodings, batches, creation of topics, limits.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! TLS on the same ports as plain connections.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it is wrong"
+)]
 
 mod common;
 

@@ -1,9 +1,12 @@
 //! What the tests share: a door on free loopback ports over a real hub and store in a temporary
 //! folder, and a client that writes and reads raw frames.
 #![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
-    reason = "each test file uses its own part of this"
+    reason = "a test stops where it is wrong; each test file uses its own part of this"
 )]
 
 use std::net::SocketAddr;
