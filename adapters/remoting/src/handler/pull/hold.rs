@@ -100,6 +100,10 @@ async fn wait(door: &Broker, peer: &Peer, pull: &mut Pull, deadline: Instant) ->
             () = door.scope.draining().cancelled() => return Some(pull.nothing(door)),
             () = tokio::time::sleep_until(deadline) => return Some(pull.nothing(door)),
         }
+        if pull.topic.is_deleted() {
+            // Its queues are gone for good: nothing will ever arrive, and every wait for it ends at once.
+            return Some(Err(Refusal::no_topic(pull.topic.name.as_str())));
+        }
         let outcome = match pull.read(door).await {
             Ok(outcome) => outcome,
             Err(refusal) => return Some(Err(refusal)),
