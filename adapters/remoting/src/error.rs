@@ -62,6 +62,15 @@ impl Refusal {
         )
     }
 
+    /// The server is going away. An error and not an empty answer: after an empty one clients ask again at once, on a
+    /// connection that is about to end, and then wait for their full timeout.
+    pub(crate) fn leaving() -> Self {
+        Self::new(
+            response::SERVICE_NOT_AVAILABLE,
+            "the server is shutting down".to_owned(),
+        )
+    }
+
     pub(crate) fn no_group(group: &str) -> Self {
         Self::new(
             response::SUBSCRIPTION_GROUP_NOT_EXIST,

@@ -1,5 +1,5 @@
 //! Pulls that wait for messages. Each is a task that ends with exactly one answer: messages, or
-//! nothing when its time is up or the door drains; or with none, when the client is gone. How many
+//! nothing when its time is up, an error when the door drains; or with none, when the client is gone. How many
 //! may wait is bounded per connection and in total.
 
 use std::sync::Arc;
@@ -65,6 +65,9 @@ pub(super) fn hold(door: &Arc<Broker>, call: &Call, mut pull: Pull) -> Result<()
             "too many pulls wait for messages",
         ));
     };
+    if door.scope.is_draining() {
+        return Err(Refusal::leaving());
+    }
     let deadline = Instant::now() + pull.hold.unwrap_or_default();
     let meta = call.meta();
     let task = async move {
@@ -97,7 +100,7 @@ async fn wait(door: &Broker, peer: &Peer, pull: &mut Pull, deadline: Instant) ->
                     return Some(Err(error.into()));
                 }
             }
-            () = door.scope.draining().cancelled() => return Some(pull.nothing(door)),
+            () = door.scope.draining().cancelled() => return Some(Err(Refusal::leaving())),
             () = tokio::time::sleep_until(deadline) => return Some(pull.nothing(door)),
         }
         if pull.topic.is_deleted() {
