@@ -34,7 +34,7 @@ fn queue_number(number: i32) -> Result<u32, Refusal> {
 /// QUERY_CONSUMER_OFFSET.
 pub(crate) fn query(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
     match known_position(&session.door, &call) {
-        Ok(Found::Position(answer)) => session.answer(&call.meta(), answer),
+        Ok(Found::Position(position)) => session.answer(&call.meta(), offset(position)),
         Ok(Found::LookAtFirst(topic, queue)) => {
             let door = Arc::clone(&session.door);
             return Flow::Task(Box::pin(async move {
@@ -47,7 +47,7 @@ pub(crate) fn query(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
 }
 
 enum Found {
-    Position(Answer),
+    Position(u64),
     /// No position: the age of the queue's first message decides.
     LookAtFirst(Arc<Topic>, u32),
 }
@@ -61,23 +61,23 @@ fn known_position(door: &Broker, call: &Call) -> Result<Found, Refusal> {
     let may_be_zero = header.set_zero_if_not_found.unwrap_or(true);
     let known = door.hub.group(group).zip(door.hub.topic(topic));
     let Some((group, topic)) = known else {
-        return Ok(Found::Position(Err(not_found(may_be_zero))));
+        return Err(not_found(may_be_zero));
     };
     if queue >= topic.queues() {
-        return Ok(Found::Position(Err(not_found(may_be_zero))));
+        return Err(not_found(may_be_zero));
     }
     if let Some(position) = door.hub.position(&group, &topic, queue)? {
-        return Ok(Found::Position(offset(position)));
+        return Ok(Found::Position(position));
     }
     if !may_be_zero {
-        return Ok(Found::Position(Err(not_found(false))));
+        return Err(not_found(false));
     }
     let bounds = door.hub.bounds(&topic, queue)?;
-    Ok(match bounds {
-        Bounds { max: 0, .. } => Found::Position(offset(0)),
-        Bounds { min: 0, .. } => Found::LookAtFirst(topic, queue),
-        _ => Found::Position(Err(not_found(true))),
-    })
+    match bounds {
+        Bounds { max: 0, .. } => Ok(Found::Position(0)),
+        Bounds { min: 0, .. } => Ok(Found::LookAtFirst(topic, queue)),
+        Bounds { .. } => Err(not_found(true)),
+    }
 }
 
 fn not_found(may_be_zero: bool) -> Refusal {

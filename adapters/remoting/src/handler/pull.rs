@@ -48,6 +48,10 @@ pub(crate) fn pull(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
 }
 
 /// What the first look at the queue came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once per pull and taken apart at once"
+)]
 enum First {
     Answer(Answer),
     /// The disk has to be asked.

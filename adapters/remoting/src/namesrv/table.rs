@@ -123,3 +123,6 @@ impl State {
         removed
     }
 }
+
+#[cfg(test)]
+mod tests;
