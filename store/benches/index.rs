@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use crossdock_store::api::TagFilter;
 use crossdock_store::io::sim::{Rng, SimDisk};
 use crossdock_store::kv::{Batch, FjallKv, KvStore, Space};
 use crossdock_store::record::{Draft, Record, Stamp};
 use crossdock_store::types::{Flavour, Position, QueueId};
-use crossdock_store::view::{Limits, TagFilter, Views};
+use crossdock_store::view::{Limits, Views};
 use smallvec::smallvec;
 
 /// Log bytes of a record: what a 1 KiB body takes.

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use crossdock_store::api::TagFilter;
 use crossdock_store::change::Change;
 use crossdock_store::io::Disk;
 use crossdock_store::io::sim::SimDisk;
 use crossdock_store::kv::{FjallKv, KvStore, MemKv, Space};
 use crossdock_store::types::{GroupId, Position, QueueId, TableId};
-use crossdock_store::view::{Boundary, Bounds, Limits, TagFilter, ViewError, Views};
+use crossdock_store::view::{Boundary, Bounds, Limits, ViewError, Views};
 use view_kit::{Log, Model, message, system};
 
 const ALL: Position = Position(u64::MAX);
@@ -462,7 +463,7 @@ fn waiters_wake_for_what_they_wait_for() {
     let any = views.arrival(queue, 3, TagFilter::All).expect("wait");
     let later = views.arrival(queue, 4, TagFilter::All).expect("wait");
     let tagged = views
-        .arrival(queue, 3, TagFilter::any_of([5, -6]))
+        .arrival(queue, 3, TagFilter::Any(smallvec::smallvec![5, -6]))
         .expect("wait");
     let cancelled = views.arrival(queue, 3, TagFilter::All).expect("wait");
     let other = views.arrival(QueueId(2), 0, TagFilter::All).expect("wait");

@@ -91,7 +91,9 @@ pub(crate) fn code_of(error: &HubError) -> i32 {
         HubError::TooLarge { .. } | HubError::Append(AppendError::TooLarge) => {
             response::MESSAGE_ILLEGAL
         }
-        HubError::Busy(_) | HubError::Append(AppendError::Busy) => response::SYSTEM_BUSY,
+        HubError::Busy(_) | HubError::Append(AppendError::Busy | AppendError::SourceTooOld) => {
+            response::SYSTEM_BUSY
+        }
         HubError::Append(AppendError::Full | AppendError::Fenced | AppendError::Closed)
         | HubError::Closed => response::SERVICE_NOT_AVAILABLE,
         HubError::Read(

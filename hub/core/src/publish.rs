@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossdock_store::api::{AppendError, Batch, Done, Receipt};
 use crossdock_store::record::{Draft, Prepared, TailSource};
-use crossdock_store::types::{Durability, Flavour};
+use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
@@ -282,6 +282,12 @@ impl Hub {
         let ready = self.prepare(message)?;
         let receipt = self.submit_wait(&ready).await?;
         Ok((ready.queue(), receipt))
+    }
+
+    /// True if a message published soon may borrow bytes of the record at a position; otherwise it has to copy them.
+    #[must_use]
+    pub fn may_borrow(&self, position: Position) -> bool {
+        self.0.store.may_borrow(position)
     }
 
     /// Waits until there is room for `bytes` more.
