@@ -1,5 +1,7 @@
 //! Single behaviours of the views that a random history meets too rarely: damage, limits, waiters, races, sizes.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 mod view_kit;
 
 use std::future::Future;
@@ -168,6 +170,19 @@ fn a_queue_dropped_after_the_cut_is_still_written_as_it_was() {
     f.reopen();
     assert_eq!(f.views.next_offset(QueueId(1)), 100);
     f.check();
+}
+
+#[test]
+fn a_lower_trim_does_not_bring_back_what_a_higher_one_took() {
+    let mut f = Fixture::new();
+    f.publish(1, 10);
+    for before in [7, 3] {
+        let queue = QueueId(1);
+        f.append(system(&[Change::Trim { queue, before }]), 0);
+        f.views.checkpoint(ALL).expect("checkpoint");
+    }
+    f.reopen();
+    assert_eq!(f.views.bounds(QueueId(1)), Ok(Bounds { min: 7, max: 10 }));
 }
 
 #[test]
@@ -477,6 +492,9 @@ fn waiters_wake_for_what_they_wait_for() {
     f.append(system(&[Change::Drop { queue: QueueId(2) }]), 0);
     assert!(is_ready(other), "a dropped queue keeps nobody waiting");
     assert_eq!(f.views.stats().waiters, 0);
+    let last = f.views.arrival(queue, 99, TagFilter::All).expect("wait");
+    f.views.release_waiters();
+    assert!(is_ready(last));
 }
 
 #[test]
