@@ -2,9 +2,7 @@
 
 mod common;
 
-use std::time::Duration;
-
-use common::{LIMITS, Node, bodies, message};
+use common::{LIMITS, Node, bodies, eventually, message};
 use crossdock_hub::{
     Bounds, Durability, ErrorKind, Perm, Publish, QueueChoice, ReadStatus, Subscription, TagFilter,
     TopicSpec, key_hash, tag_hash,
@@ -205,6 +203,32 @@ async fn permissions_of_a_topic_hold() {
 }
 
 #[tokio::test]
+async fn only_read_queues_are_read_and_only_write_queues_take_turns() {
+    let node = Node::start().await;
+    let spec = TopicSpec {
+        write_queues: 3,
+        ..TopicSpec::new(common::topic("T"), 2)
+    };
+    let t = node.hub.put_topic(spec).await.unwrap();
+    for queue in 0..4 {
+        let read = node.hub.read(&t, queue, 0, LIMITS, &TagFilter::All).await;
+        assert_eq!(read.is_ok(), queue < 2, "{queue}");
+        let tried = node.hub.try_read(&t, queue, 0, LIMITS, &TagFilter::All);
+        assert_eq!(matches!(tried, Some(Err(_))), queue >= 2, "{queue}");
+        let to = Publish {
+            queue: QueueChoice::Number(queue),
+            ..message(&t, "x")
+        };
+        assert_eq!(
+            node.hub.publish_wait(to).await.is_ok(),
+            queue < 3,
+            "{queue}"
+        );
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_acknowledgement_promises_what_message_topic_or_hub_say() {
     let node = Node::start().await;
     let plain = node.topic("plain", 1).await;
@@ -233,9 +257,10 @@ async fn offsets_are_found_by_time() {
     let t = node.topic("T", 1).await;
     assert_eq!(node.hub.earliest_ms(&t, 0).unwrap(), None);
     node.send(&t, "a").await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let stored = node.hub.latest_ms(&t, 0).unwrap().unwrap();
+    eventually("time passes", || node.hub.now_ms() > stored).await;
     let between = node.hub.now_ms();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    eventually("time passes", || node.hub.now_ms() > between).await;
     node.send(&t, "b").await;
     let lower = crossdock_hub::Boundary::Lower;
     assert_eq!(node.hub.offset_by_time(&t, 0, between, lower).unwrap(), 1);

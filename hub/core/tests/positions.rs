@@ -160,3 +160,37 @@ async fn a_closed_hub_takes_no_commits_and_closes_twice() {
     assert_eq!(refused.unwrap_err(), HubError::Closed);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_of_many_commits_at_once_is_what_lasts() {
+    const QUEUES: u32 = 16;
+    let node = Node::start().await;
+    let (t, g) = (node.topic("T", QUEUES).await, node.group("g").await);
+    let tasks: Vec<_> = (0..QUEUES)
+        .map(|queue| {
+            let (hub, t, g) = (node.hub.clone(), t.clone(), g.clone());
+            tokio::spawn(async move {
+                // Up and down, so that an order that was lost cannot hide.
+                for step in 1..=200u64 {
+                    let offset = step * 7919 % 1000;
+                    if step % 10 == u64::from(queue) % 10 {
+                        hub.commit_durable(&g, &t, queue, offset).await.unwrap();
+                    } else {
+                        hub.commit(&g, &t, queue, offset).unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                    assert_eq!(hub.position(&g, &t, queue).unwrap(), Some(offset));
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let node = node.restart().await;
+    let (t, g) = (node.hub.topic("T").unwrap(), node.hub.group("g").unwrap());
+    let last = 200 * 7919 % 1000;
+    let expected: Vec<(u32, u64)> = (0..QUEUES).map(|queue| (queue, last)).collect();
+    assert_eq!(node.hub.positions(&g, &t), expected);
+    node.stop().await;
+}

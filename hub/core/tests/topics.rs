@@ -150,6 +150,11 @@ async fn a_topic_created_anew_has_nothing_of_the_old_one() {
     let refused = node.hub.commit(&readers, &old, 0, 9);
     assert_eq!(refused.unwrap_err(), HubError::NoTopic("T".into()));
 
+    // Nothing of it is left below either.
+    assert_eq!(node.store.group_positions(readers.id), []);
+    let bounds = node.store.bounds(old.queue(0).unwrap());
+    assert_eq!(bounds.min, bounds.max);
+
     let new = node.topic("T", 2).await;
     assert_ne!(new.id, old.id);
     assert_eq!(node.hub.position(&readers, &new, 0).unwrap(), None);

@@ -36,7 +36,7 @@ pub const LIMITS: ReadLimits = ReadLimits {
 pub struct Node {
     folder: TempDir,
     pub config: HubConfig,
-    store: Store,
+    pub store: Store,
     pub hub: Hub,
 }
 
