@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::record::{Prepared, Record};
 use crate::types::{Durability, Position, QueueId};
+use crate::view::ViewError;
+pub use crate::view::{Boundary, Bounds};
 
 /// Where one appended record came to stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +78,6 @@ pub struct Batch {
     pub done: Done,
 }
 
-/// Bounds of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Bounds {
-    /// First offset that can be read.
-    pub min: u64,
-    /// Offset the next record will get.
-    pub max: u64,
-}
-
 /// Which tags a reader wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TagFilter {
@@ -102,6 +95,15 @@ impl TagFilter {
         match self {
             Self::All => true,
             Self::Any(hashes) => hashes.contains(&tag_hash),
+        }
+    }
+
+    /// True if a record whose tag hash ends in these bits may be wanted. The index keeps no more of a hash.
+    #[must_use]
+    pub fn may_want(&self, low_half: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::Any(hashes) => hashes.iter().any(|hash| *hash as u32 == low_half),
         }
     }
 }
@@ -175,14 +177,7 @@ pub enum ReadError {
     /// The disk failed.
     #[error("reading the log failed: {0}")]
     Io(String),
-}
-
-/// Which end of a run of equal store times a search by time wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Boundary {
-    /// First offset stored at or after the time.
-    #[default]
-    Lower,
-    /// Last offset stored at or before the time.
-    Upper,
+    /// The index cannot answer.
+    #[error(transparent)]
+    Index(ViewError),
 }

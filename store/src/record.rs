@@ -176,6 +176,9 @@ impl Draft {
         if self.count == 0 {
             return Err(DraftError::Count);
         }
+        if self.due_ms.is_some() && !self.dispatch.is_empty() {
+            return Err(DraftError::ScheduledDispatch);
+        }
         let tail_bytes: usize = self.tail.iter().map(Bytes::len).sum();
         let bytes = RECORD_HEADER + self.dispatch.len() * DISPATCH_SLOT + ext.len() + tail_bytes;
         let total = bytes.next_multiple_of(8);
@@ -233,6 +236,9 @@ pub enum DraftError {
     /// More dispatch targets than [`DISPATCH_MAX`].
     #[error("{0} dispatch targets are more than {DISPATCH_MAX}")]
     Dispatch(usize),
+    /// A scheduled record names one queue only.
+    #[error("a scheduled record goes to one queue")]
+    ScheduledDispatch,
     /// A record takes at least one offset.
     #[error("a record takes at least one offset")]
     Count,
@@ -501,6 +507,32 @@ impl Record<Bytes> {
         open(bytes, expected, check_body, |from, to| {
             bytes.slice(from..to)
         })
+    }
+}
+
+impl Record<Bytes> {
+    /// The same record, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Record<&[u8]> {
+        Record {
+            position: self.position,
+            bytes: self.bytes,
+            flavour: self.flavour,
+            flags: self.flags,
+            queue: self.queue,
+            offset: self.offset,
+            count: self.count,
+            attempt: self.attempt,
+            born_ms: self.born_ms,
+            stored_ms: self.stored_ms,
+            tag_hash: self.tag_hash,
+            sys_flags: self.sys_flags,
+            user_flags: self.user_flags,
+            link: self.link,
+            dispatch: &self.dispatch,
+            ext: &self.ext,
+            tail: &self.tail,
+        }
     }
 }
 

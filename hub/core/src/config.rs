@@ -55,6 +55,8 @@ pub struct HubConfig {
     pub subscriptions_max: usize,
     /// Most producers, counted once for each of their groups.
     pub producers_max: usize,
+    /// While there is no user, let anybody in from anywhere and not from this machine only.
+    pub allow_insecure: bool,
     /// Users to create if they do not exist yet.
     pub users: Vec<UserSeed>,
 }
@@ -127,6 +129,7 @@ impl Default for HubConfig {
             members_max: 10_000,
             subscriptions_max: 10_000,
             producers_max: 500_000,
+            allow_insecure: false,
             users: Vec::new(),
         }
     }

@@ -18,6 +18,17 @@ pub struct DelayLevels(Box<[i64]>);
 pub struct DelayError(String);
 
 impl DelayLevels {
+    /// The levels with these delays, the first being level 1.
+    #[must_use]
+    pub fn of(delays: &[std::time::Duration]) -> Self {
+        Self(
+            delays
+                .iter()
+                .map(|delay| delay.as_millis() as i64)
+                .collect(),
+        )
+    }
+
     /// Number of the last level.
     #[must_use]
     pub fn last(&self) -> u32 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossdock_store::api::{AppendError, ReadError};
 use crossdock_store::record::DraftError;
+use crossdock_store::view::ViewError;
 
 /// The closed set of error kinds; adapters match it without a wildcard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -159,7 +160,10 @@ impl HubError {
             Self::Read(ReadError::Expired(_)) => ErrorKind::Expired,
             Self::Read(ReadError::NotFound(_)) => ErrorKind::NotFound,
             Self::Read(ReadError::Damaged(_)) | Self::Corrupt(_) => ErrorKind::Corrupt,
-            Self::Read(ReadError::Io(_)) | Self::Internal(_) => ErrorKind::Internal,
+            Self::Read(ReadError::Index(ViewError::WaitersFull)) => ErrorKind::Busy,
+            Self::Read(ReadError::Io(_) | ReadError::Index(_)) | Self::Internal(_) => {
+                ErrorKind::Internal
+            }
         }
     }
 
@@ -211,6 +215,9 @@ impl From<DraftError> for HubError {
             DraftError::TooLarge(size) => ("record bytes", size, RECORD_MAX),
             DraftError::Extensions(size) => ("index key bytes", size, EXTENSION_MAX),
             DraftError::Dispatch(size) => ("dispatch targets", size, DISPATCH_MAX),
+            DraftError::ScheduledDispatch => {
+                return Self::Internal("a scheduled record goes to one queue");
+            }
             DraftError::Count => return Self::Internal("a record takes at least one offset"),
         };
         Self::TooLarge { what, size, limit }

@@ -205,7 +205,10 @@ impl Hub {
             durability: ready.durability,
             done,
         };
-        Ok(self.0.store.submit(batch)?)
+        self.0
+            .store
+            .submit(batch)
+            .map_err(|(error, _)| error.into())
     }
 
     /// Publishes a message; its outcome goes to `done`. Returns the number of its queue. Never waits.

@@ -49,7 +49,7 @@ impl Hub {
     /// Waits until a message at or after `from` that the filter wants may be there. Dropping the future gives up.
     ///
     /// # Errors
-    /// The topic has no such queue.
+    /// The topic has no such queue, or too many wait already.
     pub async fn arrival(
         &self,
         topic: &Topic,
@@ -58,7 +58,7 @@ impl Hub {
         filter: &TagFilter,
     ) -> Result<(), HubError> {
         let queue = topic.queue(queue)?;
-        self.0.store.arrival(queue, from, filter).await;
+        self.0.store.arrival(queue, from, filter.clone())?.await;
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Hub {
     /// # Errors
     /// The topic has no such queue.
     pub fn bounds(&self, topic: &Topic, queue: u32) -> Result<Bounds, HubError> {
-        Ok(self.0.store.bounds(topic.queue(queue)?))
+        Ok(self.0.store.bounds(topic.queue(queue)?)?)
     }
 
     /// The offset that was stored at a time, within the bounds of the queue.
@@ -82,7 +82,7 @@ impl Hub {
         boundary: Boundary,
     ) -> Result<u64, HubError> {
         let queue = topic.queue(queue)?;
-        Ok(self.0.store.offset_by_time(queue, ms, boundary))
+        Ok(self.0.store.offset_by_time(queue, ms, boundary)?)
     }
 
     /// Store time of the first readable message.
@@ -90,7 +90,7 @@ impl Hub {
     /// # Errors
     /// The topic has no such queue.
     pub fn earliest_ms(&self, topic: &Topic, queue: u32) -> Result<Option<i64>, HubError> {
-        Ok(self.0.store.earliest_ms(topic.queue(queue)?))
+        Ok(self.0.store.earliest_ms(topic.queue(queue)?)?)
     }
 
     /// Store time of the last message.

@@ -184,7 +184,9 @@ impl Topic {
         self.state.store(state, Ordering::Release);
     }
 
-    pub(crate) fn is_deleted(&self) -> bool {
+    /// True once the topic was deleted: this handle stands for nothing any more.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
         self.state.load(Ordering::Acquire) == DELETED
     }
 }

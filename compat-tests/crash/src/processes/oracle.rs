@@ -1,0 +1,248 @@
+//! What the server must know, collected from its own answers, and the judgement of what it shows
+//! after a restart.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime};
+
+use super::client::{BATCH_MAX, Queue};
+use super::consumer::{Consumer, Position};
+use super::message::Id;
+use super::producer::Producer;
+use super::reader::Contents;
+use super::report::Report;
+
+/// How a message at an offset became known.
+#[derive(Debug, Clone, Copy)]
+enum Evidence {
+    /// The producer was told so; sent at that time.
+    Acknowledged(SystemTime),
+    /// A consumer got it, or it was read after a restart.
+    Seen,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fact {
+    id: Id,
+    evidence: Evidence,
+}
+
+/// What is known of one queue.
+#[derive(Debug, Default)]
+struct Known {
+    facts: BTreeMap<i64, Fact>,
+    /// The offset after the largest that was delivered.
+    delivered_to: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Oracle {
+    queues: Vec<Queue>,
+    known: Vec<Known>,
+    /// Messages may be removed when they are older than this; without it, never.
+    retention: Option<Duration>,
+}
+
+impl Oracle {
+    pub(super) fn new(queues: Vec<Queue>, retention: Option<Duration>) -> Self {
+        Self {
+            known: queues.iter().map(|_| Known::default()).collect(),
+            queues,
+            retention,
+        }
+    }
+
+    pub(super) fn queues(&self) -> &[Queue] {
+        &self.queues
+    }
+
+    /// Takes what the clients learned in one life of the server.
+    pub(super) fn learn(
+        &mut self,
+        producers: &mut [Producer],
+        consumer: &mut Consumer,
+        report: &mut Report,
+    ) {
+        for producer in producers {
+            for ack in std::mem::take(&mut producer.acks) {
+                report.acknowledged += 1;
+                let evidence = Evidence::Acknowledged(ack.sent_at);
+                self.note(ack.queue, ack.offset, ack.id, evidence, report);
+            }
+            for (code, count) in std::mem::take(&mut producer.refused) {
+                *report.refused.entry(code).or_default() += count;
+            }
+        }
+        for (queue, delivered) in consumer.delivered.iter_mut().enumerate() {
+            let mut repeated = 0;
+            for found in std::mem::take(&mut delivered.messages) {
+                report.delivered += 1;
+                let known = &mut self.known[queue];
+                if found.offset < known.delivered_to {
+                    repeated += 1;
+                } else {
+                    known.delivered_to = found.offset + 1;
+                }
+                match found.id {
+                    Some(id) => self.note(queue, found.offset, id, Evidence::Seen, report),
+                    None => self.accuse(
+                        queue,
+                        found.offset,
+                        "a damaged message was delivered",
+                        report,
+                    ),
+                }
+            }
+            report.delivered_again += repeated;
+            // One step at most lies between what was delivered and the position that was answered.
+            if repeated > u64::from(BATCH_MAX) {
+                let text = format!("{repeated} deliveries were repeated after one crash");
+                self.accuse(queue, self.known[queue].delivered_to, &text, report);
+            }
+        }
+    }
+
+    /// Judges one queue as it was read after a restart.
+    pub(super) fn judge(
+        &mut self,
+        queue: usize,
+        contents: &Contents,
+        producers: &[Producer],
+        report: &mut Report,
+    ) {
+        for fault in &contents.faults {
+            self.accuse(queue, contents.min, fault, report);
+        }
+        let mut last: HashMap<u32, u32> = HashMap::new();
+        let mut copies: HashMap<Id, u32> = HashMap::new();
+        let mut read: BTreeMap<i64, Id> = BTreeMap::new();
+        for found in &contents.messages {
+            report.compared += 1;
+            let offset = found.offset;
+            let Some(id) = found.id else {
+                self.accuse(queue, offset, "the message is damaged", report);
+                continue;
+            };
+            let attempt = producers
+                .get(id.producer as usize)
+                .and_then(|producer| producer.attempts.get(id.sequence as usize))
+                .filter(|attempt| attempt.queue == queue && attempt.count > 0);
+            let Some(attempt) = attempt else {
+                self.accuse(queue, offset, &format!("{id} was never sent here"), report);
+                continue;
+            };
+            let copies = copies.entry(id).or_default();
+            *copies += 1;
+            report.stored_again += u64::from(*copies > 1);
+            if *copies > attempt.count {
+                let text = format!("{id} is there {copies} times, sent {} times", attempt.count);
+                self.accuse(queue, offset, &text, report);
+            }
+            let last = last.entry(id.producer).or_insert(id.sequence);
+            if *last > id.sequence {
+                let text = format!("{id} comes after {}.{last}", id.producer);
+                self.accuse(queue, offset, &text, report);
+            }
+            *last = id.sequence;
+            read.insert(offset, id);
+        }
+        self.compare(queue, contents, &read, report);
+        for (offset, id) in read {
+            self.note(queue, offset, id, Evidence::Seen, report);
+        }
+    }
+
+    /// Everything known must be there, unless it lies before the queue's smallest offset.
+    fn compare(
+        &mut self,
+        queue: usize,
+        contents: &Contents,
+        read: &BTreeMap<i64, Id>,
+        report: &mut Report,
+    ) {
+        let kept = self.known[queue].facts.split_off(&contents.min);
+        let removed = std::mem::replace(&mut self.known[queue].facts, kept);
+        let now = SystemTime::now();
+        for (offset, fact) in removed {
+            let Evidence::Acknowledged(sent_at) = fact.evidence else {
+                continue;
+            };
+            report.expired += 1;
+            let age = now.duration_since(sent_at).unwrap_or_default();
+            if self.retention.is_none_or(|retention| age < retention) {
+                let text = format!("{} was removed at an age of {age:?}", fact.id);
+                self.accuse(queue, offset, &text, report);
+            }
+        }
+        let missing: Vec<(i64, Fact)> = self.known[queue]
+            .facts
+            .iter()
+            .filter(|(offset, _)| !read.contains_key(offset))
+            .map(|(offset, fact)| (*offset, *fact))
+            .collect();
+        for (offset, fact) in missing {
+            let how = match fact.evidence {
+                Evidence::Acknowledged(_) => "acknowledged",
+                Evidence::Seen => "seen before",
+            };
+            let text = format!(
+                "{} was {how} and is missing, end is {}",
+                fact.id, contents.max
+            );
+            self.accuse(queue, offset, &text, report);
+            // Said once.
+            self.known[queue].facts.remove(&offset);
+        }
+    }
+
+    /// Judges where the consumer group stands in one queue; answers what is now known.
+    pub(super) fn judge_position(
+        &self,
+        queue: usize,
+        position: Position,
+        found: Option<i64>,
+        report: &mut Report,
+    ) -> Position {
+        if found != position.acked && (found.is_none() || found != position.doubtful) {
+            let text = format!(
+                "the position is {found:?}; {:?} was acknowledged, {:?} may have been",
+                position.acked, position.doubtful
+            );
+            self.accuse(queue, found.unwrap_or_default(), &text, report);
+        }
+        Position {
+            acked: found,
+            doubtful: None,
+        }
+    }
+
+    fn note(&mut self, queue: usize, offset: i64, id: Id, evidence: Evidence, report: &mut Report) {
+        let facts = &mut self.known[queue].facts;
+        match facts.get_mut(&offset) {
+            Some(fact) if fact.id == id => {
+                // An acknowledgement says more than a sight.
+                if matches!(evidence, Evidence::Acknowledged(_)) {
+                    fact.evidence = evidence;
+                }
+            }
+            Some(fact) => {
+                let text = format!("{id} is where {} was", fact.id);
+                *fact = Fact { id, evidence };
+                self.accuse(queue, offset, &text, report);
+            }
+            None => {
+                facts.insert(offset, Fact { id, evidence });
+            }
+        }
+    }
+
+    fn accuse(&self, queue: usize, offset: i64, text: &str, report: &mut Report) {
+        let round = report.rounds;
+        let queue = &self.queues[queue];
+        report
+            .violations
+            .add(format!("round {round}, {queue} at {offset}: {text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

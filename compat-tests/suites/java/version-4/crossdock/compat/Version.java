@@ -1,0 +1,66 @@
+package crossdock.compat;
+
+import java.util.Set;
+import org.apache.rocketmq.client.ClientConfig;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.exception.MQBrokerException;
+import org.apache.rocketmq.client.impl.MQClientAPIImpl;
+import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.common.protocol.header.QueryConsumerOffsetRequestHeader;
+import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.common.subscription.SubscriptionGroupConfig;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+
+/** The few places where the 4.x client's packages differ from the other line's. */
+public final class Version {
+    private static final int QUERY_NOT_FOUND = 22;
+
+    private Version() {}
+
+    public static void broadcast(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    /** Creates or changes a group on one broker. */
+    public static void putGroup(DefaultMQAdminExt admin, String broker, String group, int retryMax, boolean enabled)
+            throws Exception {
+        SubscriptionGroupConfig config = new SubscriptionGroupConfig();
+        config.setGroupName(group);
+        config.setRetryMaxTimes(retryMax);
+        config.setConsumeEnable(enabled);
+        admin.createAndUpdateSubscriptionGroupConfig(broker, config);
+    }
+
+    /** Removes a topic from one name server. */
+    public static void deleteRoute(DefaultMQAdminExt admin, String nameserver, String cluster, String topic)
+            throws Exception {
+        admin.deleteTopicInNameServer(Set.of(nameserver), topic, cluster);
+    }
+
+    /** The position that the server has for a group, or 0 while it has none. */
+    public static long committed(MQClientAPIImpl client, String broker, String group, MessageQueue queue)
+            throws Exception {
+        QueryConsumerOffsetRequestHeader header = new QueryConsumerOffsetRequestHeader();
+        header.setConsumerGroup(group);
+        header.setTopic(queue.getTopic());
+        header.setQueueId(queue.getQueueId());
+        try {
+            return client.queryConsumerOffset(broker, header, 5_000);
+        } catch (MQBrokerException error) {
+            if (error.getResponseCode() == QUERY_NOT_FOUND) {
+                return 0;
+            }
+            throw error;
+        }
+    }
+
+    /** Turns on heartbeats without subscriptions; false when this client has none. */
+    public static boolean lightHeartbeats(ClientConfig client) {
+        return false;
+    }
+
+    /** Sends a heartbeat now, if this client has light ones: with the subscriptions or without. */
+    public static void beat(DefaultMQPushConsumer consumer, boolean full) {
+        throw new UnsupportedOperationException();
+    }
+}
