@@ -378,7 +378,11 @@ mod tests {
 
     #[test]
     fn key_hashes_are_part_of_the_format_and_never_change() {
-        assert_eq!(key_hash("T", "k"), key_hash("T", "k"));
+        assert_eq!(key_hash("T", "k"), 0xe970_b525_5222_7929);
+        assert_eq!(
+            key_hash("orders", "7F0000010A8C18B4AAC216E0DB1C0000"),
+            0xb99d_ec48_ecb2_4acb
+        );
         assert_ne!(key_hash("T", "k"), key_hash("T#k", ""));
         assert_ne!(key_hash("T", "k"), key_hash("U", "k"));
     }
