@@ -273,6 +273,23 @@ async fn held_pulls_are_bounded_per_connection_and_go_with_it() {
 }
 
 #[tokio::test]
+async fn a_held_pull_ends_with_its_topic_and_holds_up_nobody() {
+    let door = Door::start().await;
+    door.create_topic("T", 1).await;
+    let mut consumer = door.broker().await;
+    consumer
+        .send(Command::request(request::PULL_MESSAGE).with_header(&held("T", 0, 15_000)))
+        .await;
+    until("held", || door.running.stats.snapshot().held_pulls == 1).await;
+    door.hub.delete_topic(&"T".parse().unwrap()).await.unwrap();
+    assert_eq!(consumer.receive().await.unwrap().code, 17);
+    // A topic of the same name is another topic.
+    door.create_topic("T", 1).await;
+    consumer.publish("T", 0, "new", "").await;
+    assert_eq!(consumer.pull("g", "T", 0, 0).await.bodies(), ["new"]);
+}
+
+#[tokio::test]
 async fn a_pull_carries_a_commit() {
     let door = Door::start().await;
     door.create_topic("T", 1).await;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crossdock_hub::ReadStatus;
 use crossdock_kit::panics;
 use crossdock_proto_remoting::code::response;
 use tokio::time::Instant;
@@ -95,27 +96,28 @@ async fn wait(door: &Broker, peer: &Peer, pull: &mut Pull, deadline: Instant) ->
         tokio::select! {
             biased;
             () = peer.closed.cancelled() => return None,
+            () = door.scope.draining().cancelled() => return Some(Err(Refusal::leaving())),
+            () = tokio::time::sleep_until(deadline) => return Some(pull.nothing(door)),
             arrived = door.hub.arrival(&pull.topic, pull.queue, from, &pull.filter) => {
                 if let Err(error) = arrived {
                     return Some(Err(error.into()));
                 }
             }
-            () = door.scope.draining().cancelled() => return Some(Err(Refusal::leaving())),
-            () = tokio::time::sleep_until(deadline) => return Some(pull.nothing(door)),
-        }
-        if pull.topic.is_deleted() {
-            // Its queues are gone for good: nothing will ever arrive, and every wait for it ends at once.
-            return Some(Err(Refusal::no_topic(pull.topic.name.as_str())));
         }
         let outcome = match pull.read(door).await {
             Ok(outcome) => outcome,
             Err(refusal) => return Some(Err(refusal)),
         };
-        if outcome.status == crossdock_hub::ReadStatus::NoMatch {
+        if outcome.status == ReadStatus::NoMatch {
             // What arrived is not for this client: it stays, and goes on behind it.
             pull.offset = i64::try_from(outcome.next).unwrap_or(i64::MAX);
         } else if !pull.is_at_end(&outcome) {
             return Some(pull.answer(door, &outcome));
+        } else if pull.topic.is_deleted() {
+            // A queue that is gone wakes its readers at once, and nothing will ever arrive.
+            return Some(Err(Refusal::no_topic(pull.topic.name.as_str())));
         }
+        // Woken for nothing: others first, should that happen again and again.
+        tokio::task::yield_now().await;
     }
 }
