@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+mod hostile;
 mod hub;
 mod java_driver;
 mod options;
@@ -32,7 +33,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 4] = [
+const SUITES: [Suite; 5] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -56,6 +57,12 @@ const SUITES: [Suite; 4] = [
         about: "third-party Rust client: produce, push-consume, filter, order",
         needs: &["cargo"],
         run: rocketmq_rust::run,
+    },
+    Suite {
+        name: "hostile",
+        about: "broken frames, senseless requests, half-open crowds and clients that never read",
+        needs: &[],
+        run: hostile::run,
     },
 ];
 
