@@ -40,6 +40,9 @@ pub enum AppendError {
     /// A record or batch is larger than the log takes. Did not happen.
     #[error("the batch is larger than a block may be")]
     TooLarge,
+    /// A record borrows bytes of a record too far back, which may expire before it does. Did not happen; append a copy.
+    #[error("the borrowed record is too far back in the log")]
+    SourceTooOld,
     /// A write or sync failed earlier; the log takes nothing more until it is recovered. May have happened.
     #[error("the log is fenced after a failed write or sync")]
     Fenced,

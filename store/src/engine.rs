@@ -5,7 +5,7 @@
 
 pub mod core;
 pub mod inbox;
-pub(crate) mod keeper;
+pub mod keeper;
 pub mod local;
 pub mod timer;
 

@@ -59,6 +59,12 @@ impl Reader {
         }
     }
 
+    /// The segments of the log, oldest first.
+    #[must_use]
+    pub fn segments(&self) -> Vec<log::SegmentView> {
+        self.log.segments()
+    }
+
     /// First readable position.
     #[must_use]
     pub fn log_start(&self) -> Position {

@@ -209,6 +209,7 @@ impl Draft {
             crc,
             total: total as u32,
             tail_bytes: tail_bytes as u32,
+            source: self.source.map(|source| source.position),
             ext,
             tail: self.tail,
         })
@@ -268,6 +269,8 @@ pub struct Prepared {
     crc: u32,
     total: u32,
     tail_bytes: u32,
+    /// Earlier record whose bytes this one borrows.
+    pub source: Option<Position>,
     ext: SmallVec<[u8; 64]>,
     tail: SmallVec<[Bytes; 6]>,
 }

@@ -6,7 +6,7 @@ use crate::engine::keeper::PENDING_BYTES_MAX;
 use crate::error::OpenError;
 use crate::io::{Clock, Disk};
 use crate::kv::KvStore;
-use crate::log::{LogReader, LogWriter, Prewriter, ReadError};
+use crate::log::{LogReader, LogWriter, Prewriter, ReadError, SegmentView};
 use crate::options::Options;
 use crate::types::Position;
 use crate::view::{Limits, Views};
@@ -42,7 +42,8 @@ pub fn recover(
     if let Some(cut) = recovery.cut {
         tracing::info!(at = %cut.at, durable = %cut.durable, "the torn end of the log was cut");
     }
-    let (views, resume) = Views::open(kv, disk, recovery.start, recovery.end, Limits::default())?;
+    let visible = visible_start(&log.segments(), recovery.start, options.reach_bytes);
+    let (views, resume) = Views::open(kv, disk, visible, recovery.end, Limits::default())?;
     replay(&log, &views, resume)?;
     Ok(Recovered {
         prewriter: writer.prewriter(),
@@ -52,6 +53,31 @@ pub fn recover(
         epoch: recovery.epoch,
         last_ms: recovery.last_ms,
     })
+}
+
+/// Where the log begins for the views. Once it was trimmed, records within reach of its first position are kept only for
+/// those that borrow from them. Trimming sees to it that there is a boundary beyond reach; it stays the same until the
+/// log is trimmed again.
+#[must_use]
+pub fn visible_start(segments: &[SegmentView], start: Position, reach_bytes: u64) -> Position {
+    if start == Position::ZERO {
+        return start;
+    }
+    beyond_reach(segments, start, reach_bytes).unwrap_or(start)
+}
+
+/// The first segment boundary that nothing before `start` can be borrowed from.
+#[must_use]
+pub fn beyond_reach(
+    segments: &[SegmentView],
+    start: Position,
+    reach_bytes: u64,
+) -> Option<Position> {
+    let reached = start.plus(reach_bytes);
+    segments
+        .iter()
+        .map(|segment| segment.base)
+        .find(|base| *base >= reached)
 }
 
 fn replay(log: &LogReader, views: &Views, from: Position) -> Result<(), OpenError> {

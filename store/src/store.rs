@@ -47,6 +47,7 @@ struct Inner {
     alarm: Arc<Alarm>,
     bell: Arc<Bell>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    reach_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl Store {
             views: views.clone(),
         };
         let log = Arc::new(LocalLog::start(Start {
-            core: Core::new(writer, views.clone(), last_ms),
+            core: Core::new(writer, views.clone(), last_ms, options.reach_bytes),
             epoch,
             clock: clock.clone(),
             inbox_bytes: options.inbox_bytes,
@@ -131,10 +132,12 @@ impl Store {
         let timers = {
             let (alarm, views, reader) = (alarm.clone(), views.clone(), reader.clone());
             let (clock, log) = (clock.clone(), log.clone());
+            let reach_bytes = options.reach_bytes;
             std::thread::Builder::new()
                 .name("store-timers".into())
                 .spawn(move || {
                     Firing {
+                        reach_bytes,
                         alarm: &alarm,
                         views: &views,
                         reader: &reader,
@@ -155,6 +158,7 @@ impl Store {
                 alarm,
                 bell,
                 threads: Mutex::new(vec![keeper, timers]),
+                reach_bytes: options.reach_bytes,
             }),
         })
     }
@@ -383,6 +387,14 @@ impl Store {
     #[must_use]
     pub fn pending_timers(&self) -> u64 {
         self.inner.views.pending_count()
+    }
+
+    /// True if a record appended soon may borrow bytes of the record at `position`; [`AppendError::SourceTooOld`] has the
+    /// last word.
+    #[must_use]
+    pub fn may_borrow(&self, position: Position) -> bool {
+        let (_, end) = self.log_bounds();
+        end.0.saturating_sub(position.0) <= self.inner.reach_bytes / 2
     }
 
     /// First readable position of the log, and the end of what is committed.

@@ -1,5 +1,7 @@
 //! Single behaviours of the views that a random history meets too rarely: damage, limits, waiters, races, sizes.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 mod view_kit;
 
 use std::future::Future;
@@ -9,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use crossdock_store::api::TagFilter;
 use crossdock_store::change::Change;
 use crossdock_store::io::Disk;
 use crossdock_store::io::sim::SimDisk;
-use crossdock_store::kv::{FjallKv, KvStore, MemKv, Space};
+use crossdock_store::kv::{Batch, FjallKv, KvError, KvStats, KvStore, MemKv, Order, Space};
 use crossdock_store::types::{GroupId, Position, QueueId, TableId};
-use crossdock_store::view::{Boundary, Bounds, Limits, TagFilter, ViewError, Views};
+use crossdock_store::view::{Boundary, Bounds, Limits, ViewError, Views};
 use view_kit::{Log, Model, message, system};
 
 const ALL: Position = Position(u64::MAX);
@@ -171,6 +174,19 @@ fn a_queue_dropped_after_the_cut_is_still_written_as_it_was() {
 }
 
 #[test]
+fn a_lower_trim_does_not_bring_back_what_a_higher_one_took() {
+    let mut f = Fixture::new();
+    f.publish(1, 10);
+    for before in [7, 3] {
+        let queue = QueueId(1);
+        f.append(system(&[Change::Trim { queue, before }]), 0);
+        f.views.checkpoint(ALL).expect("checkpoint");
+    }
+    f.reopen();
+    assert_eq!(f.views.bounds(QueueId(1)), Ok(Bounds { min: 7, max: 10 }));
+}
+
+#[test]
 fn what_is_under_way_to_a_dropped_queue_is_ignored() {
     let mut f = Fixture::new();
     f.publish(1, 70);
@@ -241,22 +257,16 @@ fn a_damaged_database_is_rebuilt_whatever_is_damaged() {
         f.append(system(&[commit]), 0);
         f.views.checkpoint(ALL).expect("checkpoint");
         let mut key = None;
-        f.kv.range(
-            space,
-            &[],
-            None,
-            crossdock_store::kv::Order::Ascending,
-            &mut |k, _| {
-                key = Some(k.to_vec());
-                false
-            },
-        )
+        f.kv.range(space, &[], None, Order::Ascending, &mut |k, _| {
+            key = Some(k.to_vec());
+            false
+        })
         .expect("range");
         let key = key.unwrap_or_else(|| panic!("nothing in {space:?}"));
         let resume = match space {
             // Rows without a checksum of their own are guarded by the database's.
             Space::Timers | Space::Positions => {
-                let mut batch = crossdock_store::kv::Batch::default();
+                let mut batch = Batch::default();
                 batch.put(space, key, b"short".as_slice());
                 f.kv.batch(batch).expect("batch");
                 f.kv.persist().expect("persist");
@@ -366,12 +376,13 @@ fn a_damaged_snapshot_gives_way_to_the_one_before() {
 
     let files = f.disk.list("snapshots").expect("list");
     assert_eq!(files.len(), 2);
+    // Header, lengths and key of the row "first" come before its value.
+    let value_at = 40 + 9 + 2 + 5;
     let newest = f.disk.open(&files[1].name).expect("open");
     let mut byte = [0];
-    newest.read_at(newest.len() - 3, &mut byte).expect("read");
-    newest
-        .write_at(newest.len() - 3, &[!byte[0]])
-        .expect("write");
+    newest.read_at(value_at, &mut byte).expect("read");
+    assert_eq!(byte, *b"1");
+    newest.write_at(value_at, b"9").expect("write");
     f.kv = MemKv::new();
     f.reopen();
     assert_eq!(f.views.scan(TABLE, b"", 9).len(), 2);
@@ -450,6 +461,189 @@ fn trimming_the_log_leaves_nothing_behind_in_the_database() {
 }
 
 #[test]
+fn a_rebuild_that_is_interrupted_after_a_checkpoint_is_taken_up_again() {
+    let mut f = Fixture::new();
+    f.publish(1, 10);
+    f.put("a", "1");
+    let start = f.log.end();
+    f.publish(2, 100);
+    f.put("a", "2");
+    f.publish(3, 100);
+    f.views.checkpoint(ALL).expect("checkpoint");
+    f.views.snapshot().expect("snapshot");
+    f.publish(2, 7);
+    f.log.start = start;
+    f.views.trim(start).expect("trim");
+
+    let (kv, whole) = (MemKv::new(), f.log.clone());
+    for applied in [50, 90] {
+        let (views, resume) = open(&kv.crash(), &f.disk, &whole);
+        assert_eq!(resume, start);
+        drop(views);
+        let (views, resume) = open(&kv, &f.disk, &whole);
+        assert_eq!(resume, start);
+        for record in whole
+            .records
+            .iter()
+            .skip_while(|r| r.position < start)
+            .take(applied)
+        {
+            views.apply(&record.view(), &mut |_, _, _, _| {});
+        }
+        let at = views.checkpoint(ALL).expect("checkpoint");
+        views.snapshot().expect("snapshot");
+        assert_ne!(
+            f.disk.list("snapshots").expect("list").len(),
+            2,
+            "half a rebuild is no snapshot"
+        );
+        f.kv = kv.clone();
+        assert_eq!(f.reopen(), at);
+        f.check();
+        assert_eq!(f.views.next_offset(QueueId(1)), 10);
+        kv.wipe().expect("wipe");
+    }
+}
+
+#[test]
+fn a_queue_that_is_newer_than_the_applied_position_takes_no_record_twice() {
+    let mut f = Fixture::new();
+    f.publish(1, 100);
+    f.put("a", "1");
+    let older = f.views.checkpoint(ALL).expect("checkpoint");
+    let state =
+        f.kv.get(Space::Meta, b"state")
+            .expect("get")
+            .expect("state");
+    f.publish(1, 100);
+    f.put("a", "2");
+    f.append(system(&[Change::Drop { queue: QueueId(2) }]), 0);
+    f.views.checkpoint(ALL).expect("checkpoint");
+    let mut batch = Batch::default();
+    batch.put(Space::Meta, b"state".as_slice(), state.to_vec());
+    f.kv.batch(batch).expect("batch");
+    f.kv.persist().expect("persist");
+    assert_eq!(f.reopen(), older);
+    f.check();
+}
+
+#[test]
+fn a_timer_that_outlives_its_queue_does_not_bring_it_back() {
+    let mut f = Fixture::new();
+    f.publish(1, 5);
+    let mut draft = message(QueueId(1), 0, &[]);
+    draft.due_ms = Some(99);
+    let timer = f.append(draft, 0);
+    f.append(system(&[Change::Drop { queue: QueueId(1) }]), 0);
+    f.publish(2, 5);
+    f.views.checkpoint(ALL).expect("checkpoint");
+    f.views.snapshot().expect("snapshot");
+    let end = f.log.end();
+    f.views.trim(end).expect("trim");
+    let mut fire = message(QueueId(1), 0, &[]);
+    fire.fires = Some(timer);
+    f.append(fire, 99);
+    assert_eq!(f.views.next_offset(QueueId(1)), 0);
+    f.views.trim(end).expect("trim");
+    assert!(!f.views.is_retired(QueueId(1)));
+}
+
+/// A store that does something while the timers are read from it.
+#[derive(Clone)]
+struct HookedKv {
+    inner: MemKv,
+    hook: Arc<std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+}
+
+impl std::fmt::Debug for HookedKv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HookedKv")
+    }
+}
+
+impl KvStore for HookedKv {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, KvError> {
+        self.inner.get(space, key)
+    }
+    fn range(
+        &self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        order: Order,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), KvError> {
+        self.inner.range(space, from, to, order, visit)?;
+        if space == Space::Timers {
+            let hook = self.hook.lock().expect("hook").take();
+            if let Some(hook) = hook {
+                hook();
+            }
+        }
+        Ok(())
+    }
+    fn batch(&self, batch: Batch) -> Result<(), KvError> {
+        self.inner.batch(batch)
+    }
+    fn delete_range(&self, space: Space, from: &[u8], to: Option<&[u8]>) -> Result<(), KvError> {
+        self.inner.delete_range(space, from, to)
+    }
+    fn persist(&self) -> Result<(), KvError> {
+        self.inner.persist()
+    }
+    fn wipe(&self) -> Result<(), KvError> {
+        self.inner.wipe()
+    }
+    fn stats(&self) -> KvStats {
+        self.inner.stats()
+    }
+}
+
+#[test]
+fn a_timer_cancelled_while_it_is_read_back_stays_cancelled() {
+    let kv = HookedKv {
+        inner: MemKv::new(),
+        hook: Arc::default(),
+    };
+    let limits = Limits {
+        timers_in_memory: 8,
+        ..Limits::default()
+    };
+    let disk = Arc::new(SimDisk::new(1));
+    let (views, _) = Views::open(
+        Box::new(kv.clone()),
+        disk,
+        Position::ZERO,
+        Position::ZERO,
+        limits,
+    )
+    .expect("open");
+    let views = Arc::new(views);
+    let mut log = Log::default();
+    for n in 0..40 {
+        let mut draft = message(QueueId(1), 0, &[]);
+        draft.due_ms = Some(n);
+        let record = log.append(draft, 0, |_, _| 0);
+        views.apply(&record.view(), &mut |_, _, _, _| {});
+    }
+    views.checkpoint(ALL).expect("checkpoint");
+    let cancelled = log.records[5].position;
+    let record = log
+        .append(system(&[Change::Cancel { timer: cancelled }]), 0, |_, _| 0)
+        .clone();
+    let others = Arc::clone(&views);
+    *kv.hook.lock().expect("hook") = Some(Box::new(move || {
+        others.apply(&record.view(), &mut |_, _, _, _| {});
+        others.checkpoint(ALL).expect("checkpoint");
+    }));
+    let due = views.due(1_000, 100).expect("due");
+    assert!(kv.hook.lock().expect("hook").is_none(), "the hook ran");
+    assert_eq!(due.len(), 39);
+    assert!(due.iter().all(|t| t.position != cancelled));
+    assert_eq!(views.pending_count(), 39);
+}
+
+#[test]
 fn waiters_wake_for_what_they_wait_for() {
     let mut f = Fixture::new();
     let queue = QueueId(1);
@@ -462,7 +656,7 @@ fn waiters_wake_for_what_they_wait_for() {
     let any = views.arrival(queue, 3, TagFilter::All).expect("wait");
     let later = views.arrival(queue, 4, TagFilter::All).expect("wait");
     let tagged = views
-        .arrival(queue, 3, TagFilter::any_of([5, -6]))
+        .arrival(queue, 3, TagFilter::Any(smallvec::smallvec![5, -6]))
         .expect("wait");
     let cancelled = views.arrival(queue, 3, TagFilter::All).expect("wait");
     let other = views.arrival(QueueId(2), 0, TagFilter::All).expect("wait");
@@ -477,6 +671,9 @@ fn waiters_wake_for_what_they_wait_for() {
     f.append(system(&[Change::Drop { queue: QueueId(2) }]), 0);
     assert!(is_ready(other), "a dropped queue keeps nobody waiting");
     assert_eq!(f.views.stats().waiters, 0);
+    let last = f.views.arrival(queue, 99, TagFilter::All).expect("wait");
+    f.views.release_waiters();
+    assert!(is_ready(last));
 }
 
 #[test]
@@ -663,7 +860,7 @@ fn fjall_opens_anew_what_it_cannot_open() {
     {
         let kv = FjallKv::open(&path).expect("new");
         assert!(!kv.was_wiped);
-        let mut batch = crossdock_store::kv::Batch::default();
+        let mut batch = Batch::default();
         batch.put(Space::Rows, b"k".as_slice(), b"old".as_slice());
         batch.put(Space::Rows, b"k".as_slice(), b"new".as_slice());
         kv.batch(batch).expect("batch");
@@ -691,7 +888,7 @@ fn fjall_opens_anew_what_it_cannot_open() {
     let kv = FjallKv::open(&path).expect("made anew");
     assert!(kv.was_wiped);
     assert_eq!(kv.get(Space::Rows, b"k"), Ok(None));
-    let mut batch = crossdock_store::kv::Batch::default();
+    let mut batch = Batch::default();
     for n in 0..10_000u32 {
         batch.put(Space::Rows, n.to_be_bytes(), b"v".as_slice());
     }
@@ -699,16 +896,10 @@ fn fjall_opens_anew_what_it_cannot_open() {
     kv.delete_range(Space::Rows, &5u32.to_be_bytes(), None)
         .expect("delete");
     let mut left = 0;
-    kv.range(
-        Space::Rows,
-        &[],
-        None,
-        crossdock_store::kv::Order::Descending,
-        &mut |_, _| {
-            left += 1;
-            true
-        },
-    )
+    kv.range(Space::Rows, &[], None, Order::Descending, &mut |_, _| {
+        left += 1;
+        true
+    })
     .expect("range");
     assert_eq!(left, 5);
     kv.wipe().expect("wipe");

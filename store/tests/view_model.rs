@@ -1,5 +1,7 @@
 //! The views against a model: random histories with checkpoints, snapshots, trims, crashes, lost and old databases.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
+
 mod view_kit;
 
 use std::sync::Arc;

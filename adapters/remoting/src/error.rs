@@ -62,6 +62,15 @@ impl Refusal {
         )
     }
 
+    /// The server is going away. An error and not an empty answer: after an empty one clients ask again at once, on a
+    /// connection that is about to end, and then wait for their full timeout.
+    pub(crate) fn leaving() -> Self {
+        Self::new(
+            response::SERVICE_NOT_AVAILABLE,
+            "the server is shutting down".to_owned(),
+        )
+    }
+
     pub(crate) fn no_group(group: &str) -> Self {
         Self::new(
             response::SUBSCRIPTION_GROUP_NOT_EXIST,
@@ -82,7 +91,9 @@ pub(crate) fn code_of(error: &HubError) -> i32 {
         HubError::TooLarge { .. } | HubError::Append(AppendError::TooLarge) => {
             response::MESSAGE_ILLEGAL
         }
-        HubError::Busy(_) | HubError::Append(AppendError::Busy) => response::SYSTEM_BUSY,
+        HubError::Busy(_) | HubError::Append(AppendError::Busy | AppendError::SourceTooOld) => {
+            response::SYSTEM_BUSY
+        }
         HubError::Append(AppendError::Full | AppendError::Fenced | AppendError::Closed)
         | HubError::Closed => response::SERVICE_NOT_AVAILABLE,
         HubError::Read(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use crossdock_harness::{Broker, BrokerOptions, Crossdock, NameServer, Options};
+use crossdock_harness::{Broker, BrokerOptions, Crossdock, NameServer, Options, procfs};
 
 use crate::options::Target;
 
@@ -97,6 +97,26 @@ impl Hub {
                 broker.restart()
             }
         }
+    }
+
+    /// The process that clients talk to.
+    fn pid(&self) -> u32 {
+        match self {
+            Self::Crossdock(server) => server.pid(),
+            Self::Apache { broker, .. } => broker.pid(),
+        }
+    }
+
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        procfs::resident_bytes(self.pid())
+    }
+
+    pub(crate) fn peak_resident_bytes(&self) -> Result<u64> {
+        procfs::peak_resident_bytes(self.pid())
+    }
+
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        procfs::open_files(self.pid())
     }
 
     /// What the control words of a driver mean for this server.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+mod hostile;
 mod hub;
 mod java_driver;
 mod options;
@@ -14,6 +15,7 @@ mod report;
 mod rocketmq_go;
 mod rocketmq_java;
 mod rocketmq_mixed;
+mod rocketmq_rust;
 
 pub use options::{RunOptions, Target};
 pub use report::{Case, Outcome, Report};
@@ -31,7 +33,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 3] = [
+const SUITES: [Suite; 5] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -49,6 +51,18 @@ const SUITES: [Suite; 3] = [
         about: "official Go client v2: produce, push-consume, filter, order, retry",
         needs: &["go"],
         run: rocketmq_go::run,
+    },
+    Suite {
+        name: "rocketmq-rust",
+        about: "third-party Rust client: produce, push-consume, filter, order",
+        needs: &["cargo"],
+        run: rocketmq_rust::run,
+    },
+    Suite {
+        name: "hostile",
+        about: "broken frames, senseless requests, half-open crowds and clients that never read",
+        needs: &[],
+        run: hostile::run,
     },
 ];
 

@@ -3,9 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use crossdock_store::record::RECORD_MAX;
 use crossdock_store::types::Durability;
 
 use crate::delay::DelayLevels;
+use crate::error::HubError;
+use crate::group::GroupConfig;
+use crate::name::TopicName;
+use crate::topic::QUEUES_MAX;
 
 /// Settings of a hub. Every field has a default.
 #[derive(Clone, Debug)]
@@ -54,6 +59,51 @@ pub struct HubConfig {
     pub allow_insecure: bool,
     /// Users to create if they do not exist yet.
     pub users: Vec<UserSeed>,
+}
+
+impl HubConfig {
+    /// Finds everything that is impossible.
+    ///
+    /// # Errors
+    /// `Invalid`, naming every fault.
+    pub fn check(&self) -> Result<(), HubError> {
+        let mut faults = Vec::new();
+        for name in [&self.cluster, &self.node] {
+            if let Err(error) = TopicName::parse(name) {
+                faults.push(error.to_string());
+            }
+        }
+        let queues = 1..=QUEUES_MAX;
+        if !queues.contains(&self.queues_max) {
+            faults.push(format!("queues_max has to be 1 to {QUEUES_MAX}"));
+        } else if !(1..=self.queues_max).contains(&self.default_queues) {
+            faults.push(format!("default_queues has to be 1 to {}", self.queues_max));
+        }
+        let group = GroupConfig {
+            retry_queues: self.retry_queues,
+            retry_max: self.retry_max,
+            ..GroupConfig::default()
+        };
+        if let Err(error) = group.check() {
+            faults.push(error.to_string());
+        }
+        for (what, time) in [
+            ("member_scan", self.member_scan),
+            ("member_expiry", self.member_expiry),
+            ("lock_expiry", self.lock_expiry),
+        ] {
+            if time.is_zero() {
+                faults.push(format!("{what} cannot be zero"));
+            }
+        }
+        if self.message_bytes_max > RECORD_MAX / 2 {
+            faults.push(format!("message_bytes_max is more than {}", RECORD_MAX / 2));
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(HubError::Invalid(faults.join("; ")))
+    }
 }
 
 impl Default for HubConfig {
@@ -106,5 +156,36 @@ impl fmt::Debug for UserSeed {
             .field("name", &self.name)
             .field("is_admin", &self.is_admin)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_possible() {
+        assert_eq!(HubConfig::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let config = HubConfig {
+            cluster: "not legal".into(),
+            default_queues: 5000,
+            retry_queues: 100,
+            member_scan: Duration::ZERO,
+            message_bytes_max: usize::MAX,
+            ..HubConfig::default()
+        };
+        let faults = config.check().unwrap_err().to_string();
+        let named = [
+            "not legal",
+            "default_queues",
+            "retry queues",
+            "member_scan",
+            "message_bytes_max",
+        ];
+        assert!(named.iter().all(|name| faults.contains(name)), "{faults}");
     }
 }

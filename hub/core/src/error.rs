@@ -154,7 +154,9 @@ impl HubError {
             Self::Denied(_) => ErrorKind::Denied,
             Self::TooLarge { .. } | Self::Append(AppendError::TooLarge) => ErrorKind::TooLarge,
             Self::Limit { .. } | Self::Append(AppendError::Full) => ErrorKind::Full,
-            Self::Busy(_) | Self::Append(AppendError::Busy) => ErrorKind::Busy,
+            Self::Busy(_) | Self::Append(AppendError::Busy | AppendError::SourceTooOld) => {
+                ErrorKind::Busy
+            }
             Self::Append(AppendError::Fenced) => ErrorKind::Fenced,
             Self::Append(AppendError::Closed) | Self::Closed => ErrorKind::Unavailable,
             Self::Read(ReadError::Expired(_)) => ErrorKind::Expired,

@@ -60,7 +60,7 @@ impl Default for GroupConfig {
 }
 
 impl GroupConfig {
-    fn check(&self) -> Result<(), HubError> {
+    pub(crate) fn check(&self) -> Result<(), HubError> {
         if self.retry_queues > RETRY_QUEUES_MAX {
             return Err(HubError::invalid(format!(
                 "{} retry queues are more than {RETRY_QUEUES_MAX}",

@@ -44,6 +44,7 @@ impl Hub {
     /// # Errors
     /// A stored definition is damaged, the configuration is impossible, or the store refuses the first changes.
     pub async fn start(store: Store, config: HubConfig) -> Result<Self, HubError> {
+        config.check()?;
         let inner = Inner {
             topics: Topics::load(&store, &config)?,
             groups: Groups::load(&store)?,

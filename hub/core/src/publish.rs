@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossdock_store::api::{AppendError, Batch, Done, Receipt};
 use crossdock_store::record::{Draft, Prepared, TailSource};
-use crossdock_store::types::{Durability, Flavour};
+use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
@@ -284,6 +284,12 @@ impl Hub {
         Ok((ready.queue(), receipt))
     }
 
+    /// True if a message published soon may borrow bytes of the record at a position; otherwise it has to copy them.
+    #[must_use]
+    pub fn may_borrow(&self, position: Position) -> bool {
+        self.0.store.may_borrow(position)
+    }
+
     /// Waits until there is room for `bytes` more.
     pub async fn room(&self, bytes: usize) {
         self.0.store.room(bytes).await;
@@ -372,7 +378,11 @@ mod tests {
 
     #[test]
     fn key_hashes_are_part_of_the_format_and_never_change() {
-        assert_eq!(key_hash("T", "k"), key_hash("T", "k"));
+        assert_eq!(key_hash("T", "k"), 0xe970_b525_5222_7929);
+        assert_eq!(
+            key_hash("orders", "7F0000010A8C18B4AAC216E0DB1C0000"),
+            0xb99d_ec48_ecb2_4acb
+        );
         assert_ne!(key_hash("T", "k"), key_hash("T#k", ""));
         assert_ne!(key_hash("T", "k"), key_hash("U", "k"));
     }

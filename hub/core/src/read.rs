@@ -7,7 +7,7 @@ use crossdock_store::types::Position;
 use crate::error::HubError;
 use crate::hub::Hub;
 use crate::publish::key_hash;
-use crate::topic::{Perm, Topic, split};
+use crate::topic::{Topic, split};
 
 /// Most messages one search by key returns.
 const FOUND_MAX: usize = 1024;
@@ -22,7 +22,7 @@ impl Hub {
         limits: ReadLimits,
         filter: &TagFilter,
     ) -> Option<Result<ReadOutcome, HubError>> {
-        let queue = match readable(topic).and_then(|()| topic.queue(queue)) {
+        let queue = match topic.readable_queue(queue) {
             Ok(queue) => queue,
             Err(error) => return Some(Err(error)),
         };
@@ -33,7 +33,7 @@ impl Hub {
     /// Reads a queue.
     ///
     /// # Errors
-    /// The topic may not be read or has no such queue, or the store cannot read.
+    /// The topic may not be read or has no such readable queue, or the store cannot read.
     pub async fn read(
         &self,
         topic: &Topic,
@@ -42,8 +42,7 @@ impl Hub {
         limits: ReadLimits,
         filter: &TagFilter,
     ) -> Result<ReadOutcome, HubError> {
-        readable(topic)?;
-        let queue = topic.queue(queue)?;
+        let queue = topic.readable_queue(queue)?;
         Ok(self.0.store.read(queue, from, limits, filter).await?)
     }
 
@@ -148,14 +147,4 @@ impl Hub {
     pub fn log_bounds(&self) -> (Position, Position) {
         self.0.store.log_bounds()
     }
-}
-
-fn readable(topic: &Topic) -> Result<(), HubError> {
-    if topic.perm.has(Perm::READ) {
-        return Ok(());
-    }
-    Err(HubError::Denied(format!(
-        "topic {} may not be read",
-        topic.name
-    )))
 }

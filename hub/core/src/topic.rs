@@ -134,6 +134,27 @@ impl Topic {
         Ok(self.queue_id(number))
     }
 
+    /// The store's identity of a queue that can be read.
+    ///
+    /// # Errors
+    /// The topic may not be read, or there is no readable queue of this number.
+    pub fn readable_queue(&self, number: u32) -> Result<QueueId, HubError> {
+        if !self.perm.has(Perm::READ) {
+            return Err(HubError::Denied(format!(
+                "topic {} may not be read",
+                self.name
+            )));
+        }
+        if number >= self.read_queues {
+            return Err(HubError::NoQueue {
+                topic: self.name.to_string(),
+                queue: number,
+                last: self.read_queues.saturating_sub(1),
+            });
+        }
+        Ok(self.queue_id(number))
+    }
+
     fn queue_id(&self, number: u32) -> QueueId {
         QueueId(u64::from(self.id) << NUMBER_BITS | u64::from(number))
     }
@@ -163,7 +184,9 @@ impl Topic {
         self.state.store(state, Ordering::Release);
     }
 
-    pub(crate) fn is_deleted(&self) -> bool {
+    /// True once the topic was deleted: this handle stands for nothing any more.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
         self.state.load(Ordering::Acquire) == DELETED
     }
 }

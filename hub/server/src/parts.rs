@@ -26,6 +26,10 @@ fn promise(promise: Promise) -> Durability {
     }
 }
 
+/// Share of what the log may take that is kept behind its visible start for records that borrow.
+const REACH_SHARE: u64 = 16;
+const REACH_MAX: u64 = 256 << 20;
+
 /// Settings of the store.
 pub(crate) fn store(checked: &Checked) -> Options {
     let store = &checked.loaded.config.store;
@@ -33,17 +37,20 @@ pub(crate) fn store(checked: &Checked) -> Options {
     let unlimited = |bytes: u64| if bytes == 0 { u64::MAX / 2 } else { bytes };
     let retain_for = Some(retention.time.0).filter(|time| !time.is_zero());
     let interval = retain_for.map_or(RETENTION_INTERVAL_MAX, |time| time / RETENTION_LOOKS);
+    let disk_max = unlimited(store.disk_max.0);
+    let limit = disk_max.min(unlimited(retention.size.0));
     Options {
         log: LogConfig {
             first_segment_bytes: store.first_segment_size.0,
             segment_bytes_max: store.segment_size.0,
-            disk_bytes_max: unlimited(store.disk_max.0),
+            disk_bytes_max: disk_max,
             ..LogConfig::default()
         },
         inbox_bytes: store.append_queue.bytes(),
         flush_interval: store.flush_interval.0,
         checkpoint_bytes: store.checkpoint_bytes.0,
         checkpoint_interval: store.checkpoint_interval.0,
+        reach_bytes: (limit / REACH_SHARE).min(REACH_MAX),
         retain_for,
         retain_bytes: Some(retention.size.0).filter(|bytes| *bytes > 0),
         disk_clean_percent: store.disk_clean_at.0,

@@ -31,6 +31,7 @@ pub struct Core {
     committed: Arc<AtomicU64>,
     last_ms: i64,
     fenced: bool,
+    reach_bytes: u64,
     placed: Vec<Placed>,
     spans: Vec<(Batch, usize)>,
     sinks: Vec<Arc<dyn Completion>>,
@@ -39,7 +40,7 @@ pub struct Core {
 impl Core {
     /// A core over a recovered log whose committed prefix the views have already applied.
     #[must_use]
-    pub fn new(writer: LogWriter, views: Arc<Views>, last_ms: i64) -> Self {
+    pub fn new(writer: LogWriter, views: Arc<Views>, last_ms: i64, reach_bytes: u64) -> Self {
         let committed = Arc::new(AtomicU64::new(writer.written().0));
         Self {
             writer,
@@ -47,6 +48,7 @@ impl Core {
             committed,
             last_ms,
             fenced: false,
+            reach_bytes,
             placed: Vec::new(),
             spans: Vec::new(),
             sinks: Vec::new(),
@@ -109,6 +111,10 @@ impl Core {
             let Some(batch) = batches.pop_front() else {
                 break;
             };
+            if self.borrows_too_far(&batch) {
+                self.answer(batch.done, Err(AppendError::SourceTooOld));
+                continue;
+            }
             durability = durability.max(batch.durability);
             staged += batch.records.len();
             if let Err(error) = self.stage(batch, stored_ms) {
@@ -134,6 +140,13 @@ impl Core {
             }
         }
         self.flush_sinks();
+    }
+
+    /// True if a record of the batch would borrow from further back than retention allows for.
+    fn borrows_too_far(&self, batch: &Batch) -> bool {
+        let end = self.writer.next_position().0 + weight(batch) as u64;
+        let mut sources = batch.records.iter().filter_map(|record| record.source);
+        sources.any(|source| end.saturating_sub(source.0) > self.reach_bytes)
     }
 
     /// Bytes of the first batch, once those no block can hold have been refused.

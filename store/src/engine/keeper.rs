@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::io::{Clock, Disk};
 use crate::log::{LogError, LogReader, Prewriter, SegmentView};
 use crate::options::Options;
+use crate::recover::{beyond_reach, visible_start};
 use crate::types::Position;
 use crate::view::Views;
 
@@ -135,16 +136,17 @@ impl Keeper {
         let used_percent = self.used_percent();
         self.log
             .refuse_records(used_percent >= self.options.disk_full_percent);
+        let segments = self.reader.segments();
         let goal = expired(
-            &self.reader.segments(),
+            &segments,
             self.clock.now_ms(),
             &self.options,
             used_percent >= self.options.disk_clean_percent,
         );
-        let floor = self.floor();
-        let before = goal.min(floor);
-        if self.trimmed < self.reader.start() {
-            self.trimmed = self.reader.start();
+        let before = self.trim_point(&segments, goal);
+        let visible = visible_start(&segments, self.reader.start(), self.options.reach_bytes);
+        if self.trimmed < visible {
+            self.trimmed = visible;
             if let Err(error) = self.views.trim(self.trimmed) {
                 tracing::warn!(%error, "the index keeps expired entries for now");
             }
@@ -178,11 +180,16 @@ impl Keeper {
         of_disk.max(percent(log_bytes, self.options.log.disk_bytes_max))
     }
 
-    /// How far the log may be trimmed whatever its age.
-    fn floor(&self) -> Position {
-        let floor = self.views.trim_floor().min(self.marks().durable);
+    /// How far towards `goal` the log may be trimmed whatever its age.
+    fn trim_point(&self, segments: &[SegmentView], goal: Position) -> Position {
         match self.views.oldest_pin() {
-            Ok(pin) => pin.map_or(floor, |pin| pin.min(floor)),
+            Ok(pin) => {
+                let reach = self.options.reach_bytes;
+                // What a pending timer's record borrows is needed as well.
+                let pin = pin.map_or(goal, |pin| Position(pin.0.saturating_sub(reach)));
+                let most = goal.min(pin).min(self.marks().durable);
+                trim_point(segments, most, self.views.trim_floor(), reach)
+            }
             // Without an answer nothing may go.
             Err(error) => {
                 tracing::warn!(%error, "what pending timers need is not known");
@@ -190,6 +197,25 @@ impl Keeper {
             }
         }
     }
+}
+
+/// The last segment boundary up to `most` at which the log may be cut so that what stays visible begins within the
+/// snapshots, of which `floor` is the oldest.
+#[must_use]
+pub fn trim_point(
+    segments: &[SegmentView],
+    most: Position,
+    floor: Position,
+    reach_bytes: u64,
+) -> Position {
+    let boundaries = segments
+        .iter()
+        .map(|segment| segment.base)
+        .filter(|base| *base <= most);
+    boundaries
+        .filter(|base| beyond_reach(segments, *base, reach_bytes).is_some_and(|at| at <= floor))
+        .max()
+        .unwrap_or(Position::ZERO)
 }
 
 fn percent(part: u64, whole: u64) -> u8 {

@@ -4,15 +4,16 @@
 //! being applied, removes the timer: a timer fires once, whatever happens in between.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::api::{AppendError, Batch, Done, Message, ReadError};
 use crate::change::{self, Change};
 use crate::record::{Draft, DraftError, Prepared};
-use crate::types::{Durability, QueueId};
+use crate::types::{Durability, Position, QueueId};
 use crate::view::Timer;
 
 /// Timers fired in one batch.
@@ -68,16 +69,30 @@ impl Alarm {
 
 /// Makes the record that delivers a scheduled one.
 ///
+/// Bytes are borrowed where `may_borrow` allows it and copied where not.
+///
 /// # Errors
 /// The scheduled record cannot be delivered as it is.
-pub fn delivery(timer: &Timer, scheduled: &Message) -> Result<Prepared, DraftError> {
+pub fn delivery(
+    timer: &Timer,
+    scheduled: &Message,
+    may_borrow: impl Fn(Position) -> bool,
+) -> Result<Prepared, DraftError> {
     let record = &scheduled.record;
     // What the scheduled record itself borrowed is borrowed again; its own bytes are few then and are copied.
-    let (source, tail) = match &scheduled.prefix {
-        Some(prefix) => (scheduled.source(0, prefix.len()), record.tail.clone()),
-        None => (scheduled.source(0, record.tail.len()), bytes::Bytes::new()),
+    let (borrowed, own) = match &scheduled.prefix {
+        Some(prefix) => (prefix.clone(), record.tail.clone()),
+        None => (record.tail.clone(), bytes::Bytes::new()),
     };
-    let mut draft = Draft::new(timer.target, record.flavour, SmallVec::from_iter([tail]));
+    let source = scheduled
+        .source(0, borrowed.len())
+        .filter(|source| may_borrow(source.position));
+    let tail = if source.is_some() {
+        smallvec![own]
+    } else {
+        smallvec![borrowed, own]
+    };
+    let mut draft = Draft::new(timer.target, record.flavour, tail);
     draft.source = source;
     draft.count = record.count;
     draft.attempt = record.attempt;
@@ -95,13 +110,14 @@ pub fn delivery(timer: &Timer, scheduled: &Message) -> Result<Prepared, DraftErr
 /// Makes the batch that fires timers. A timer whose record cannot be read any more is cancelled instead, and said so.
 pub fn firing(
     due: &[Timer],
+    may_borrow: impl Fn(Position) -> bool,
     mut read: impl FnMut(&Timer) -> Result<Message, ReadError>,
 ) -> SmallVec<[Prepared; 1]> {
     let mut records = SmallVec::new();
     let mut lost = Vec::new();
     for timer in due {
         match read(timer) {
-            Ok(scheduled) => match delivery(timer, &scheduled) {
+            Ok(scheduled) => match delivery(timer, &scheduled, &may_borrow) {
                 Ok(record) => records.push(record),
                 Err(error) => {
                     tracing::error!(position = timer.position.0, %error, "a scheduled record cannot be delivered");
@@ -135,6 +151,7 @@ pub fn firing(
 
 /// What the timer thread works with.
 pub(crate) struct Firing<'a> {
+    pub(crate) reach_bytes: u64,
     pub(crate) alarm: &'a Alarm,
     pub(crate) views: &'a Arc<crate::view::Views>,
     pub(crate) reader: &'a crate::read::Reader,
@@ -157,14 +174,23 @@ impl Firing<'_> {
                 if due.is_empty() {
                     break;
                 }
-                match self.fire(&due) {
+                let fired = match self.fire(&due, true) {
+                    Err(AppendError::SourceTooOld) => self.fire(&due, false),
+                    fired => fired,
+                };
+                match fired {
                     Ok(()) => {}
                     Err(AppendError::Full | AppendError::Busy) => {
                         if !self.alarm.sleep(0, Some(LOOK.as_millis() as i64)) {
                             return;
                         }
                     }
-                    Err(AppendError::Fenced | AppendError::Closed | AppendError::TooLarge) => {
+                    Err(
+                        AppendError::Fenced
+                        | AppendError::Closed
+                        | AppendError::TooLarge
+                        | AppendError::SourceTooOld,
+                    ) => {
                         return;
                     }
                 }
@@ -177,8 +203,10 @@ impl Firing<'_> {
         self.views.next_due().unwrap_or_default()
     }
 
-    fn fire(&self, due: &[Timer]) -> Result<(), AppendError> {
-        let records = firing(due, |timer| {
+    fn fire(&self, due: &[Timer], borrow: bool) -> Result<(), AppendError> {
+        let end = self.reader.committed.load(Ordering::Acquire);
+        let may_borrow = |at: Position| borrow && end.saturating_sub(at.0) <= self.reach_bytes / 2;
+        let records = firing(due, may_borrow, |timer| {
             self.reader
                 .message(
                     QueueId::NONE,

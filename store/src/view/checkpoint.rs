@@ -207,6 +207,8 @@ impl Views {
         let dropped: Vec<QueueId> = {
             let mut fold = self.fold.lock();
             fold.frozen = None;
+            self.noted_bytes
+                .store(fold.noted_bytes(), Ordering::Relaxed);
             fold.delta.dropped.keys().copied().collect()
         };
         for queue in dropped {

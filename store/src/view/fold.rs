@@ -6,6 +6,7 @@
 //! randomness here: the same records give the same state.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use parking_lot::MutexGuard;
@@ -101,6 +102,13 @@ pub(crate) struct Fold {
     pub(crate) woken: Woken,
 }
 
+impl Fold {
+    /// Bytes of the changes that are noted for the database.
+    pub(crate) fn noted_bytes(&self) -> usize {
+        self.delta.bytes + self.frozen.as_ref().map_or(0, |f| f.delta.bytes)
+    }
+}
+
 /// The right to apply records. There is one at a time; cuts wait for it.
 #[derive(Debug)]
 pub struct Applier<'a> {
@@ -142,6 +150,13 @@ impl Views {
         fold.interval += 1;
         fold.frozen = Some(Arc::new(frozen));
         fold.applied
+    }
+}
+
+impl Drop for Applier<'_> {
+    fn drop(&mut self) {
+        let noted = self.fold.noted_bytes();
+        self.views.noted_bytes.store(noted, Ordering::Relaxed);
     }
 }
 
@@ -239,6 +254,7 @@ impl Applier<'_> {
             bytes: record.bytes,
             target,
         };
+        self.fold.delta.bytes += NOTE_BYTES;
         self.views.timers.add(timer, &mut self.fold.delta.timers);
     }
 

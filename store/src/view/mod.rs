@@ -20,7 +20,7 @@ mod table;
 mod timer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -92,6 +92,8 @@ pub struct Stats {
 pub struct Views {
     fold: Mutex<Fold>,
     applied: AtomicU64,
+    /// Bytes of changes noted for the database.
+    noted_bytes: AtomicUsize,
     queues: Arc<QueueTable>,
     keys: KeyIndex,
     tables: Tables,
@@ -329,11 +331,13 @@ impl Views {
     /// Bytes that leave memory with the next checkpoint: sealed chunks, keys and noted changes. Applying must pause when
     /// there are too many.
     pub fn pending_bytes(&self) -> usize {
-        let noted = {
-            let fold = self.fold.lock();
-            fold.delta.bytes + fold.frozen.as_ref().map_or(0, |f| f.delta.bytes)
-        };
+        let noted = self.noted_bytes.load(Ordering::Relaxed);
         self.queues.pending_bytes() + self.keys.memory() + noted
+    }
+
+    /// Wakes every waiter, for a shutdown.
+    pub fn release_waiters(&self) {
+        self.queues.release_waiters();
     }
 
     /// What the views hold.

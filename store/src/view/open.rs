@@ -1,7 +1,7 @@
 //! Opening: from the database if it fits the log, else from a snapshot and all of the log there is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -71,6 +71,7 @@ impl Views {
                 ..Fold::default()
             }),
             applied: AtomicU64::new(0),
+            noted_bytes: AtomicUsize::new(0),
             queues: Arc::new(queues),
             keys,
             tables: Tables::default(),

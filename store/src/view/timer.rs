@@ -306,7 +306,7 @@ impl Timers {
     ) -> Result<Vec<Timer>, ViewError> {
         let from = after.map_or((i64::MIN, 0), |(due, at)| (due, at.0.saturating_add(1)));
         loop {
-            let horizon = {
+            let (due, horizon) = {
                 let state = self.state.lock();
                 let ready = state.near.range(from..state.horizon.max(from));
                 let due: Vec<_> = ready
@@ -332,12 +332,12 @@ impl Timers {
                 if state.horizon == END {
                     return Ok(due);
                 }
-                state.horizon
+                (due, state.horizon)
             };
             self.read_portion()?;
             if self.state.lock().horizon <= horizon {
                 // A checkpoint was in the way every time; what is missing comes with the next call.
-                return Ok(Vec::new());
+                return Ok(due);
             }
         }
     }

@@ -70,7 +70,8 @@ async fn take_back(door: &Broker, call: &Call) -> Answer {
         0 => FIRST_LEVEL + i32::from(attempt),
         level => level,
     };
-    let publish = again(&message, &texts, &plan, level, call)?;
+    let may_borrow = |position| door.hub.may_borrow(position);
+    let publish = again(&message, &texts, &plan, level, call, may_borrow)?;
     door.hub.publish_wait(publish).await?;
     Ok(Reply::ok())
 }
@@ -82,6 +83,7 @@ fn again(
     plan: &RetryPlan,
     level: i32,
     call: &Call,
+    may_borrow: impl Fn(Position) -> bool,
 ) -> Result<Publish, Refusal> {
     let record = &message.record;
     let topic = plan.topic.name.as_str();
@@ -106,7 +108,7 @@ fn again(
         edit.remove(name::DELAY);
     }
     let properties = Bytes::from(edit.to_text()?);
-    let (source, body) = body_of(message, texts.body_bytes)?;
+    let (source, body) = body_of(message, texts.body_bytes, may_borrow)?;
     let behind = behind_body(topic, properties, Bytes::new(), &mut BytesMut::new())?;
     let crc = record.body_crc().or_else(|| {
         let [_, body] = body.as_slice() else {
@@ -133,17 +135,18 @@ fn again(
     })
 }
 
-/// Body length and body of a message: a reference into the log, or the pieces themselves.
+/// Body length and body of a message: a reference into the log where that is allowed, or the pieces themselves.
 fn body_of(
     message: &Message,
     body_bytes: usize,
+    may_borrow: impl Fn(Position) -> bool,
 ) -> Result<(Option<TailSource>, SmallVec<[Bytes; 6]>), Refusal> {
     let record = &message.record;
     let wanted = body_bytes + 4;
     let prefix = message.prefix.as_ref().map_or(0, Bytes::len);
     let reach = u32::try_from(wanted).map_err(|_| Refusal::system("the body is too long"))?;
     if body_bytes > COPIED_MAX {
-        if prefix == 0 && wanted <= record.tail.len() {
+        if prefix == 0 && wanted <= record.tail.len() && may_borrow(record.position) {
             let source = TailSource {
                 position: record.position,
                 record_bytes: record.bytes,
@@ -153,7 +156,10 @@ fn body_of(
             return Ok((Some(source), SmallVec::new()));
         }
         // The body is itself taken from an earlier record: refer to where it really lies.
-        if let Some(source) = record.source().filter(|_| prefix >= wanted) {
+        if let Some(source) = record
+            .source()
+            .filter(|source| prefix >= wanted && may_borrow(source.position))
+        {
             let to = source.from.saturating_add(reach);
             return Ok((Some(TailSource { to, ..source }), SmallVec::new()));
         }

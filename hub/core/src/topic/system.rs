@@ -33,6 +33,7 @@ impl Hub {
         let mut specs: Vec<TopicSpec> = Vec::with_capacity(wanted.len());
         for (name, queues, perm) in wanted {
             let name = TopicName::parse(name)?;
+            let queues = queues.min(config.queues_max);
             let is_same = self.topic(name.as_str()).is_some_and(|known| {
                 known.perm == perm && known.read_queues == queues && known.write_queues == queues
             });
@@ -40,7 +41,6 @@ impl Hub {
             if is_same || specs.iter().any(|spec| spec.name == name) {
                 continue;
             }
-            let queues = queues.min(config.queues_max);
             specs.push(TopicSpec {
                 perm,
                 ..TopicSpec::new(name, queues)

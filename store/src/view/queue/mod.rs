@@ -154,7 +154,7 @@ struct Shard {
     hot: Map<QueueId, Hot>,
     idle: Map<QueueId, Idle>,
     /// Queues dropped for good, with the position of the drop: what is still under way to them is ignored. Forgotten
-    /// when the log is trimmed beyond the drop.
+    /// when the log is trimmed beyond the drop and no timer is older than it.
     retired: Map<QueueId, Position>,
     /// Queues dropped after a cut that is not persisted yet and needs their entries.
     buried: Map<QueueId, Hot>,
@@ -380,11 +380,12 @@ impl QueueTable {
             }
         };
         let floor = before.min(next);
-        if floor > *min {
-            *min = floor;
-            *min_position = UNKNOWN;
+        if floor <= *min {
+            return None;
         }
-        (floor > 0).then_some(floor)
+        *min = floor;
+        *min_position = UNKNOWN;
+        Some(floor)
     }
 
     /// Retires a queue. With `bury` its entries are kept for a checkpoint that is under way.

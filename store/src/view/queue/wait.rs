@@ -87,7 +87,7 @@ impl Future for Arrival {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.waiter {
             None => Poll::Ready(()),
-            // An error means that the table is gone, and then nothing is left to wait for.
+            // A sender that is gone has nothing to tell any more.
             Some((_, woken)) => Pin::new(woken).poll(cx).map(|_| ()),
         }
     }
@@ -115,6 +115,19 @@ impl Drop for Arrival {
 impl QueueTable {
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn release_waiters(&self) {
+        let mut woken = Woken::default();
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            for list in std::mem::take(&mut shard.waiters).into_values() {
+                woken.0.extend(list.into_iter().map(|w| w.wake));
+            }
+            shard.hot.values_mut().for_each(|hot| hot.waited = false);
+        }
+        woken.wake();
     }
 
     /// Waits for a record at `from` or after it that passes the filter.

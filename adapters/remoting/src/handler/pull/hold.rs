@@ -1,12 +1,12 @@
 //! Pulls that wait for messages. Each is a task that ends with exactly one answer: messages, or
-//! nothing when its time is up or the door drains; or with none, when the client is gone. How many
-//! may wait is bounded per connection and in total.
+//! nothing when its time is up, an error when the door drains; or with none, when the client is
+//! gone. How many may wait is bounded per connection and in total.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossdock_hub::{ReadStatus, TagFilter, Topic};
+use crossdock_hub::{ReadStatus, TagFilter};
 use crossdock_kit::panics;
 use crossdock_proto_remoting::code::response;
 use tokio::time::Instant;
@@ -70,6 +70,9 @@ pub(super) fn hold(door: &Arc<Broker>, call: &Call, mut pull: Pull) -> Result<()
             "too many pulls wait for messages",
         ));
     };
+    if door.scope.is_draining() {
+        return Err(go_away(call.command.version));
+    }
     let deadline = Instant::now() + pull.hold.unwrap_or_default();
     let meta = call.meta();
     let task = async move {
@@ -136,7 +139,8 @@ async fn wait(
             pull.offset = i64::try_from(outcome.next).unwrap_or(i64::MAX);
         } else if !pull.is_at_end(&outcome) {
             return Some(pull.answer(door, &outcome));
-        } else if !is_alive(door, &pull.topic) {
+        } else if pull.topic.is_deleted() {
+            // A queue that is gone wakes its readers at once, and nothing will ever arrive.
             return Some(Err(Refusal::no_topic(pull.topic.name.as_str())));
         }
         // Woken for nothing: others first, should that happen again and again.
@@ -150,13 +154,6 @@ fn go_away(version: i32) -> Refusal {
     if version > UNDERSTANDS_GO_AWAY_ABOVE {
         Refusal::new(response::GO_AWAY, "please go away")
     } else {
-        Refusal::new(response::SERVICE_NOT_AVAILABLE, "the broker is going away")
+        Refusal::leaving()
     }
-}
-
-/// The topic has not been deleted meanwhile; a queue that is gone wakes its readers at once.
-fn is_alive(door: &Broker, topic: &Topic) -> bool {
-    door.hub
-        .topic(topic.name.as_str())
-        .is_some_and(|now| now.id == topic.id)
 }
