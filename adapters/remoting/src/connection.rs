@@ -42,7 +42,7 @@ const GATHER_BYTES: usize = 64 * 1024;
 const OUT_LOW: usize = 512;
 const OUT_CHUNK: usize = 8 * 1024;
 /// Clients above this version reconnect when told to go away.
-const UNDERSTANDS_GO_AWAY_ABOVE: i32 = 475;
+pub(crate) const UNDERSTANDS_GO_AWAY_ABOVE: i32 = 475;
 
 /// What stands behind a listener: the broker or the name server.
 pub(crate) trait Door: std::fmt::Debug + Send + Sync + Sized + 'static {

@@ -33,19 +33,26 @@ async fn draining_answers_what_was_begun_and_then_closes() {
     let mut sender = door.broker().await;
     sender.publish("T", 0, "x", "").await;
     assert_eq!(Pulled::of(holder.receive().await.unwrap()).bodies(), ["x"]);
+    let header_at_end = PullMessage {
+        queue_offset: 1,
+        ..header
+    };
     holder
-        .send(
-            Command::request(request::PULL_MESSAGE).with_header(&PullMessage {
-                queue_offset: 1,
-                ..header
-            }),
-        )
+        .send(Command::request(request::PULL_MESSAGE).with_header(&header_at_end))
         .await;
     until("held", || door.running.stats.snapshot().held_pulls == 1).await;
 
     door.scope.drain();
-    // The held pull is answered with nothing.
-    assert_eq!(Pulled::of(holder.receive().await.unwrap()).code, 19);
+    // The held pull is not answered with "nothing there": that would bring its client back at once.
+    assert_eq!(holder.receive().await.unwrap().code, 1500);
+    holder.version = 475;
+    assert_eq!(
+        holder
+            .ask_with(request::PULL_MESSAGE, &header_at_end)
+            .await
+            .code,
+        14
+    );
     // New clients are sent away, old ones served until the connection closes.
     until("draining", || door.scope.is_draining()).await;
     loop {

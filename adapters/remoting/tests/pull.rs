@@ -229,6 +229,27 @@ async fn a_held_pull_is_answered_with_nothing_when_its_time_is_up() {
 }
 
 #[tokio::test]
+async fn a_held_pull_passes_over_what_it_does_not_want_when_its_time_is_up() {
+    let door = Door::start().await;
+    door.create_topic("T", 1).await;
+    let mut consumer = door.broker().await;
+    let mut producer = door.broker().await;
+    let header = PullMessage {
+        subscription: Some("B"),
+        ..held("T", 0, 1000)
+    };
+    consumer
+        .send(Command::request(request::PULL_MESSAGE).with_header(&header))
+        .await;
+    until("held", || door.running.stats.snapshot().held_pulls == 1).await;
+    producer
+        .publish("T", 0, "a", &props(&[("TAGS", "A")]))
+        .await;
+    let passed = Pulled::of(consumer.receive().await.unwrap());
+    assert_eq!((passed.code, passed.next()), (20, 1));
+}
+
+#[tokio::test]
 async fn a_held_pull_sleeps_through_messages_its_filter_does_not_want() {
     let door = Door::start().await;
     door.create_topic("T", 1).await;

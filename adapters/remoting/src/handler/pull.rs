@@ -36,7 +36,7 @@ pub(crate) fn pull(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
         Err(refusal) => Err(refusal),
         Ok(mut pull) => match pull.first_read(&door) {
             First::Answer(answer) => answer,
-            First::Disk => return Flow::Task(Box::pin(async move { pull.cold(&door).await })),
+            First::Disk => return Flow::Task(Box::pin(async move { pull.last_look(&door).await })),
             First::Wait => match hold::hold(&door, &call, pull) {
                 Ok(()) => return Flow::Done,
                 Err(refusal) => Err(refusal),
@@ -89,11 +89,6 @@ impl Pull {
             Some(Ok(outcome)) if self.waits_after(&outcome) => First::Wait,
             Some(Ok(outcome)) => First::Answer(self.answer(door, &outcome)),
         }
-    }
-
-    async fn cold(&self, door: &Broker) -> Answer {
-        let outcome = self.read(door).await?;
-        self.answer(door, &outcome)
     }
 
     async fn read(&self, door: &Broker) -> Result<ReadOutcome, Refusal> {
@@ -176,11 +171,10 @@ impl Pull {
         Ok(reply.with_slices(records.slices))
     }
 
-    /// Nothing arrived while the client was held.
-    fn nothing(&self, door: &Broker) -> Answer {
-        let bounds = door.hub.bounds(&self.topic, self.queue)?;
-        let code = response::PULL_NOT_FOUND;
-        Ok(self.reply(code, "OFFSET_OVERFLOW_ONE", self.from(), bounds))
+    /// The answer without waiting: from disk, or when the client has been held long enough.
+    async fn last_look(&self, door: &Broker) -> Answer {
+        let outcome = self.read(door).await?;
+        self.answer(door, &outcome)
     }
 
     fn was_reset(&self, door: &Broker, offset: u64) -> Answer {

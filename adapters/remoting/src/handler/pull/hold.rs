@@ -1,22 +1,26 @@
 //! Pulls that wait for messages. Each is a task that ends with exactly one answer: messages, or
-//! nothing when its time is up, an error when the door drains; or with none, when the client is gone. How many
-//! may wait is bounded per connection and in total.
+//! nothing when its time is up, an error when the door drains; or with none, when the client is
+//! gone. How many may wait is bounded per connection and in total.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crossdock_hub::ReadStatus;
+use crossdock_hub::{ReadStatus, TagFilter};
 use crossdock_kit::panics;
 use crossdock_proto_remoting::code::response;
 use tokio::time::Instant;
 
 use super::check::Pull;
 use crate::broker::Broker;
-use crate::connection::Peer;
+use crate::connection::{Peer, UNDERSTANDS_GO_AWAY_ABOVE};
 use crate::dispatch::Call;
 use crate::error::Refusal;
 use crate::reply::{Answer, Reply};
 use crate::stats::Stats;
+
+/// How often a pull with a filter looks for messages that it does not want.
+const RECHECK: Duration = Duration::from_secs(5);
 
 /// Counts a held pull, against both bounds, until dropped.
 struct Place {
@@ -67,12 +71,19 @@ pub(super) fn hold(door: &Arc<Broker>, call: &Call, mut pull: Pull) -> Result<()
         ));
     };
     if door.scope.is_draining() {
-        return Err(Refusal::leaving());
+        return Err(go_away(call.command.version));
     }
     let deadline = Instant::now() + pull.hold.unwrap_or_default();
     let meta = call.meta();
     let task = async move {
-        let waited = panics::contain(wait(&place.door, &place.peer, &mut pull, deadline)).await;
+        let waited = panics::contain(wait(
+            &place.door,
+            &place.peer,
+            &mut pull,
+            deadline,
+            meta.version,
+        ))
+        .await;
         let answer = match waited {
             Ok(None) => return,
             Ok(Some(answer)) => answer,
@@ -90,14 +101,29 @@ pub(super) fn hold(door: &Arc<Broker>, call: &Call, mut pull: Pull) -> Result<()
 }
 
 /// The answer, or none if the client is gone.
-async fn wait(door: &Broker, peer: &Peer, pull: &mut Pull, deadline: Instant) -> Option<Answer> {
+async fn wait(
+    door: &Broker,
+    peer: &Peer,
+    pull: &mut Pull,
+    deadline: Instant,
+    version: i32,
+) -> Option<Answer> {
     loop {
         let from = pull.from();
         tokio::select! {
             biased;
             () = peer.closed.cancelled() => return None,
-            () = door.scope.draining().cancelled() => return Some(Err(Refusal::leaving())),
-            () = tokio::time::sleep_until(deadline) => return Some(pull.nothing(door)),
+            () = door.scope.draining().cancelled() => return Some(Err(go_away(version))),
+            () = tokio::time::sleep_until(deadline) => return Some(pull.last_look(door).await),
+            () = tokio::time::sleep(RECHECK), if pull.filter != TagFilter::All => {
+                // What nobody here wants has to be passed over now and then, or the client
+                // would come back to it.
+                match pull.read(door).await {
+                    Ok(outcome) if pull.is_at_end(&outcome) => continue,
+                    Ok(outcome) => return Some(pull.answer(door, &outcome)),
+                    Err(refusal) => return Some(Err(refusal)),
+                }
+            }
             arrived = door.hub.arrival(&pull.topic, pull.queue, from, &pull.filter) => {
                 if let Err(error) = arrived {
                     return Some(Err(error.into()));
@@ -119,5 +145,15 @@ async fn wait(door: &Broker, peer: &Peer, pull: &mut Pull, deadline: Instant) ->
         }
         // Woken for nothing: others first, should that happen again and again.
         tokio::task::yield_now().await;
+    }
+}
+
+/// What a client hears that would wait while the door drains. "Nothing there" would bring it back
+/// at once, and a pull that is lost with its connection costs old clients half a minute.
+fn go_away(version: i32) -> Refusal {
+    if version > UNDERSTANDS_GO_AWAY_ABOVE {
+        Refusal::new(response::GO_AWAY, "please go away")
+    } else {
+        Refusal::leaving()
     }
 }
