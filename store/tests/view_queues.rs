@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use crossdock_store::api::TagFilter;
 use crossdock_store::change::Change;
 use crossdock_store::kv::Space;
 use crossdock_store::types::{Position, QueueId};
-use crossdock_store::api::TagFilter;
 use crossdock_store::view::{Boundary, Limits, ViewError};
 use view_kit::fixture::{ALL, Fixture, TABLE};
 use view_kit::{Log, message, system};
