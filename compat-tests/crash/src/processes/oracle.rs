@@ -1,7 +1,7 @@
 //! What the server must know, collected from its own answers, and the judgement of what it shows
 //! after a restart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use super::client::{BATCH_MAX, Queue};
@@ -58,6 +58,8 @@ pub(super) struct Oracle {
     known: Vec<Known>,
     /// Messages may be removed when they are older than this; without it, never.
     retention: Option<Duration>,
+    /// Where messages are that are there more than once, without the first.
+    again: HashSet<(usize, i64)>,
 }
 
 impl Oracle {
@@ -66,6 +68,7 @@ impl Oracle {
             known: queues.iter().map(|_| Known::default()).collect(),
             queues,
             retention,
+            again: HashSet::new(),
         }
     }
 
@@ -150,7 +153,9 @@ impl Oracle {
             };
             let copies = copies.entry(id).or_default();
             *copies += 1;
-            report.stored_again += u64::from(*copies > 1);
+            if *copies > 1 {
+                self.again.insert((queue, offset));
+            }
             if *copies > attempt.count {
                 let text = format!("{id} is there {copies} times, sent {} times", attempt.count);
                 self.accuse(queue, offset, &text, report);
@@ -163,6 +168,7 @@ impl Oracle {
             *last = id.sequence;
             read.insert(offset, id);
         }
+        report.stored_again = self.again.len() as u64;
         self.compare(queue, contents, &read, report);
         for (offset, id) in read {
             self.note(queue, offset, id, Evidence::Seen, report);
