@@ -1,0 +1,103 @@
+//! Handlers of the broker, one file per request family. Each parses, authorizes, makes one or two
+//! hub calls and answers.
+
+mod admin_group;
+mod admin_topic;
+mod config;
+mod connections;
+mod heartbeat;
+mod lock;
+mod membership;
+mod offset;
+mod progress;
+mod pull;
+mod query;
+mod runtime;
+mod send;
+mod send_back;
+mod send_batch;
+mod topic_stats;
+
+use crossdock_proto_remoting::code::request;
+
+use crate::broker::Broker;
+use crate::dispatch::{Dispatcher, Handler};
+
+pub(crate) use admin_topic::{config_of, data_version, table_of};
+
+/// Everything the broker does.
+pub(crate) fn dispatcher() -> Dispatcher<Broker> {
+    let mut on = Dispatcher::new();
+    on.on(request::SEND_MESSAGE, Handler::Flow(send::single))
+        .on(request::SEND_MESSAGE_V2, Handler::Flow(send::single))
+        .on(
+            request::SEND_BATCH_MESSAGE,
+            Handler::Flow(send_batch::batch),
+        )
+        .task(request::CONSUMER_SEND_MSG_BACK, send_back::send_back)
+        .on(request::PULL_MESSAGE, Handler::Flow(pull::pull))
+        .on(request::LITE_PULL_MESSAGE, Handler::Flow(pull::pull));
+    on.on(request::QUERY_CONSUMER_OFFSET, Handler::Flow(offset::query))
+        .on(
+            request::UPDATE_CONSUMER_OFFSET,
+            Handler::Flow(offset::update),
+        )
+        .now(request::SEARCH_OFFSET_BY_TIMESTAMP, offset::by_time)
+        .now(request::GET_MAX_OFFSET, offset::max)
+        .now(request::GET_MIN_OFFSET, offset::min)
+        .now(request::GET_EARLIEST_MSG_STORETIME, offset::earliest);
+    on.task(request::HEART_BEAT, heartbeat::heartbeat)
+        .now(request::UNREGISTER_CLIENT, membership::unregister)
+        .now(request::GET_CONSUMER_LIST_BY_GROUP, membership::list)
+        .now(request::CHECK_CLIENT_CONFIG, membership::check_config)
+        .now(request::LOCK_BATCH_MQ, lock::lock)
+        .now(request::UNLOCK_BATCH_MQ, lock::unlock);
+    on.task(request::VIEW_MESSAGE_BY_ID, query::view)
+        .task(request::QUERY_MESSAGE, query::by_key);
+    on.task(request::UPDATE_AND_CREATE_TOPIC, admin_topic::put)
+        .task(request::UPDATE_AND_CREATE_TOPIC_LIST, admin_topic::put_list)
+        .task(request::DELETE_TOPIC_IN_BROKER, admin_topic::delete)
+        .now(request::GET_TOPIC_CONFIG, admin_topic::get)
+        .now(request::GET_ALL_TOPIC_CONFIG, admin_topic::get_all)
+        .now(
+            request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER,
+            admin_topic::system,
+        );
+    on.task(
+        request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+        admin_group::put,
+    )
+    .task(
+        request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
+        admin_group::put_list,
+    )
+    .task(request::DELETE_SUBSCRIPTIONGROUP, admin_group::delete)
+    .now(request::GET_SUBSCRIPTIONGROUP_CONFIG, admin_group::get)
+    .now(
+        request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG,
+        admin_group::get_all,
+    );
+    on.now(request::UPDATE_BROKER_CONFIG, config::update)
+        .now(request::GET_BROKER_CONFIG, config::get)
+        .now(request::GET_BROKER_RUNTIME_INFO, runtime::info);
+    on.now(request::GET_TOPIC_STATS_INFO, topic_stats::stats)
+        .task(
+            request::QUERY_TOPIC_CONSUME_BY_WHO,
+            topic_stats::consumed_by,
+        )
+        .now(
+            request::GET_CONSUMER_CONNECTION_LIST,
+            connections::consumers,
+        )
+        .now(
+            request::GET_PRODUCER_CONNECTION_LIST,
+            connections::producers,
+        )
+        .task(request::GET_CONSUME_STATS, progress::stats)
+        .task(request::QUERY_TOPICS_BY_CONSUMER, progress::topics_of)
+        .now(
+            request::QUERY_SUBSCRIPTION_BY_CONSUMER,
+            connections::subscription,
+        );
+    on
+}

@@ -1,0 +1,304 @@
+//! SEND_MESSAGE and SEND_MESSAGE_V2. The checks stand in the order of the reference broker, since
+//! clients see which one answers first. A send is handed to the log at once and answered when the
+//! log has decided it; only what has to create a topic waits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crossdock_hub::{AppendError, Done, Hub, HubError, Topic, TopicName};
+use crossdock_proto_remoting::code::{request, response};
+use crossdock_proto_remoting::header::send::SendMessage;
+use crossdock_proto_remoting::record::Properties;
+
+use crate::auth;
+use crate::broker::Broker;
+use crate::connection::Session;
+use crate::dispatch::{Boxed, Call, Flow};
+use crate::error::Refusal;
+use crate::reply::Answer;
+use crate::sending::Sent;
+use crate::stats::Stats;
+use crate::translate::incoming::{Incoming, Target};
+use crate::translate::scan::{Delivery, Scan};
+
+/// What became of the first step of a send.
+pub(super) enum Begun {
+    /// The log has it.
+    Taken,
+    /// A topic has to be created first.
+    Create(TopicName, String, u32),
+    /// The log's queue has no room for so many bytes.
+    Full(usize),
+    /// A retry the client publishes itself: its group decides where it goes.
+    Retry,
+}
+
+pub(crate) fn single(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
+    match begin(session, &call) {
+        Ok(Begun::Retry) => Flow::Task(Box::pin(retry(Arc::clone(&session.door), *call))),
+        Ok(begun) => proceed(session, begun, call),
+        Err(refusal) => {
+            session.answer(&call.meta(), Err(refusal));
+            Flow::Done
+        }
+    }
+}
+
+/// What the connection does after the first step.
+pub(super) fn proceed(session: &Session<Broker>, begun: Begun, call: Box<Call>) -> Flow {
+    let hub = session.door.hub.clone();
+    match begun {
+        Begun::Taken | Begun::Retry => Flow::Done,
+        Begun::Create(topic, template, queues) => {
+            Flow::Wait(create(hub, topic, template, queues), call)
+        }
+        Begun::Full(bytes) => {
+            let room = async move {
+                hub.room(bytes).await;
+                Ok(())
+            };
+            Flow::Wait(Box::pin(room), call)
+        }
+    }
+}
+
+fn create(hub: Hub, topic: TopicName, template: String, queues: u32) -> Boxed<Result<(), Refusal>> {
+    Box::pin(async move {
+        hub.ensure_topic(&topic, &template, queues).await?;
+        Ok(())
+    })
+}
+
+/// The topic a send names, or what has to happen before there is one.
+pub(super) enum Found {
+    Topic(Arc<Topic>),
+    Missing(TopicName),
+}
+
+/// Checks the name and finds the topic.
+pub(super) fn find(door: &Broker, header: &SendMessage<'_>) -> Result<Found, Refusal> {
+    if let Some(topic) = door.hub.topic(header.topic)
+        && !topic.name.is_closed()
+    {
+        return Ok(Found::Topic(topic));
+    }
+    let name = TopicName::parse(header.topic)?;
+    if name.is_closed() {
+        let remark = format!("sending message to topic[{name}] is forbidden");
+        return Err(Refusal::denied(remark));
+    }
+    Ok(Found::Missing(name))
+}
+
+/// The queue a send is addressed to.
+pub(super) fn queue_of(topic: &Topic, asked: i32) -> Result<u32, Refusal> {
+    let Ok(number) = u32::try_from(asked) else {
+        return topic
+            .next_queue()
+            .ok_or_else(|| Refusal::denied(format!("topic[{}] has no write queue", topic.name)));
+    };
+    if number >= topic.queues() {
+        return Err(Refusal::invalid(format!(
+            "request queueId[{number}] is illegal, topic[{}] has {} queues",
+            topic.name,
+            topic.queues()
+        )));
+    }
+    Ok(number)
+}
+
+/// Queues a missing topic is created with.
+pub(super) fn queues_wanted(header: &SendMessage<'_>) -> u32 {
+    u32::try_from(header.default_topic_queue_nums).unwrap_or(0)
+}
+
+fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
+    let header = SendMessage::parse(call.command.code, &call.command.ext)?;
+    let door = Arc::clone(&session.door);
+    auth::may_send(&door.hub, call, header.topic)?;
+    let topic = match find(&door, &header)? {
+        _ if header.topic.starts_with(crossdock_hub::RETRY_PREFIX) => return Ok(Begun::Retry),
+        Found::Topic(topic) => topic,
+        Found::Missing(name) => {
+            return Ok(Begun::Create(
+                name,
+                header.default_topic.to_owned(),
+                queues_wanted(&header),
+            ));
+        }
+    };
+    let queue = queue_of(&topic, header.queue_id)?;
+    let message = Request::of(call, &header, &door)?;
+    let target = message.target(topic, queue, &door)?;
+    let now_ms = door.hub.now_ms();
+    let incoming = message.incoming();
+    let (publish, uniq_key) =
+        incoming.publish(target, &door.stamp, now_ms, &mut session.scratch)?;
+    let meta = call.meta();
+    let ready = door.hub.prepare(publish)?;
+    let (done, token) = if meta.is_oneway {
+        (Done::Ignore, None)
+    } else {
+        let token = session.expect(Sent {
+            meta,
+            queue,
+            uniq_key,
+            store_host: session.peer.advertised,
+        });
+        (Done::Shared(session.decided(), token), Some(token))
+    };
+    let bytes = ready.bytes();
+    submit(session, door.hub.submit(&ready, done), token, bytes)
+}
+
+/// What a submission came to; a token that will not be heard of is forgotten.
+pub(super) fn submit(
+    session: &mut Session<Broker>,
+    submitted: Result<(), HubError>,
+    token: Option<u64>,
+    bytes: usize,
+) -> Result<Begun, Refusal> {
+    match submitted {
+        Ok(()) => {
+            if token.is_none() {
+                Stats::count(&session.door.stats.messages_in);
+            }
+            Ok(Begun::Taken)
+        }
+        Err(error) => {
+            if let Some(token) = token {
+                session.forget(token);
+            }
+            match error {
+                HubError::Append(AppendError::Busy) => Ok(Begun::Full(bytes)),
+                other => Err(other.into()),
+            }
+        }
+    }
+}
+
+/// One message of a request, read but not addressed yet.
+struct Request<'a> {
+    scan: Scan<'a>,
+    properties: Bytes,
+    body: Bytes,
+    header: &'a SendMessage<'a>,
+    call: &'a Call,
+}
+
+impl<'a> Request<'a> {
+    fn of(call: &'a Call, header: &'a SendMessage<'a>, door: &Broker) -> Result<Self, Refusal> {
+        let body = call.command.body.clone();
+        check_body(&body, door)?;
+        let scan = Scan::of(Properties::new(header.properties.unwrap_or_default()));
+        if scan.is_transactional() {
+            return Err(Refusal::denied(
+                "this broker does not take transactional messages",
+            ));
+        }
+        // The same field as a slice of the header buffer.
+        let field = match call.command.code {
+            request::SEND_MESSAGE => "properties",
+            _ => "i",
+        };
+        let properties = call.command.ext.get_bytes(field).unwrap_or_default();
+        Ok(Self {
+            scan,
+            properties,
+            body,
+            header,
+            call,
+        })
+    }
+
+    fn target(&self, topic: Arc<Topic>, queue: u32, door: &Broker) -> Result<Target, Refusal> {
+        let (due_ms, is_timer) = match self.scan.delivery(door.hub.now_ms()) {
+            Delivery::Now => (None, false),
+            Delivery::Level(level) => (door.hub.due_by_level(level), false),
+            Delivery::At(due) => (Some(due), true),
+            Delivery::Refused(reason) => {
+                return Err(Refusal::new(response::MESSAGE_ILLEGAL, reason));
+            }
+        };
+        Ok(Target {
+            topic,
+            queue,
+            due_ms,
+            is_timer,
+            drops_delay: false,
+        })
+    }
+
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            scan: &self.scan,
+            properties: self.properties.clone(),
+            body: self.body.clone(),
+            born_ms: self.header.born_timestamp,
+            born_host: self.call.peer.address,
+            sys_flag: self.header.sys_flag,
+            flag: self.header.flag,
+            attempt: attempt(self.header),
+        }
+    }
+}
+
+fn attempt(header: &SendMessage<'_>) -> u16 {
+    u16::try_from(header.reconsume_times.unwrap_or(0).max(0)).unwrap_or(u16::MAX)
+}
+
+/// The size limit of a message or a whole batch.
+pub(super) fn check_body(body: &Bytes, door: &Broker) -> Result<(), Refusal> {
+    let max = door.config.body_bytes_max;
+    if body.len() > max {
+        let remark = format!("the message body of {} bytes exceeds {max}", body.len());
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(())
+}
+
+/// A message to a group's retry topic, published by the group's own client: another attempt, or
+/// the end of them.
+async fn retry(door: Arc<Broker>, call: Call) -> Answer {
+    let header = SendMessage::parse(call.command.code, &call.command.ext)?;
+    let name = TopicName::parse(header.topic)?;
+    let group = door
+        .hub
+        .require_group(name.retry_group().unwrap_or_default())?;
+    let dead = door
+        .hub
+        .plan_dead(&group, attempt(&header), header.max_reconsume_times)
+        .await?;
+    let message = Request::of(&call, &header, &door)?;
+    let target = match dead {
+        Some(topic) => Target {
+            queue: queue_of(&topic, -1)?,
+            topic,
+            due_ms: None,
+            is_timer: false,
+            drops_delay: true,
+        },
+        None => {
+            let topic = door.hub.ensure_retry_topic(&group).await?;
+            let queue = queue_of(&topic, header.queue_id)?;
+            message.target(topic, queue, &door)?
+        }
+    };
+    let queue = target.queue;
+    let incoming = message.incoming();
+    let (publish, uniq_key) = incoming.publish(
+        target,
+        &door.stamp,
+        door.hub.now_ms(),
+        &mut bytes::BytesMut::new(),
+    )?;
+    let (_, receipt) = door.hub.publish_wait(publish).await?;
+    Stats::count(&door.stats.messages_in);
+    let sent = Sent {
+        meta: call.meta(),
+        queue,
+        uniq_key,
+        store_host: call.peer.advertised,
+    };
+    sent.reply(&receipt, &door.config)
+}

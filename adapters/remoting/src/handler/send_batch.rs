@@ -1,0 +1,108 @@
+//! SEND_BATCH_MESSAGE: many messages to one queue, taken together or not at all. What the client
+//! says of each message is stored as it is; the broker adds nothing to it.
+
+use std::sync::Arc;
+
+use crossdock_hub::{Done, Durability};
+use crossdock_proto_remoting::code::response;
+use crossdock_proto_remoting::header::send::SendMessage;
+use crossdock_proto_remoting::record::head::MAX_V1_TOPIC;
+use crossdock_proto_remoting::record::{BatchElements, Properties};
+
+use super::send::{Begun, Found, check_body, find, proceed, queue_of, queues_wanted, submit};
+use crate::auth;
+use crate::broker::Broker;
+use crate::connection::Session;
+use crate::dispatch::{Call, Flow};
+use crate::error::Refusal;
+use crate::sending::Sent;
+use crate::translate::incoming::{Incoming, batch_element};
+use crate::translate::scan::Scan;
+
+pub(crate) fn batch(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
+    match begin(session, &call) {
+        Ok(begun) => proceed(session, begun, call),
+        Err(refusal) => {
+            session.answer(&call.meta(), Err(refusal));
+            Flow::Done
+        }
+    }
+}
+
+fn illegal(remark: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::new(response::MESSAGE_ILLEGAL, remark)
+}
+
+fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
+    let header = SendMessage::parse(call.command.code, &call.command.ext)?;
+    let door = Arc::clone(&session.door);
+    auth::may_send(&door.hub, call, header.topic)?;
+    let found = find(&door, &header)?;
+    if header.topic.len() > MAX_V1_TOPIC {
+        return Err(illegal(format!(
+            "message topic length too long {}",
+            header.topic.len()
+        )));
+    }
+    if header.topic.starts_with(crossdock_hub::RETRY_PREFIX) {
+        return Err(illegal("batch request does not support retry group"));
+    }
+    let topic = match found {
+        Found::Topic(topic) => topic,
+        Found::Missing(name) => {
+            let template = header.default_topic.to_owned();
+            return Ok(Begun::Create(name, template, queues_wanted(&header)));
+        }
+    };
+    let queue = queue_of(&topic, header.queue_id)?;
+    let body = &call.command.body;
+    check_body(body, &door)?;
+    let outer = Scan::of(Properties::new(header.properties.unwrap_or_default()));
+    let durability = outer.waives_sync().then_some(Durability::Written);
+    let mut messages = Vec::new();
+    for element in BatchElements::new(body) {
+        let element = element?;
+        let scan = Scan::of(element.properties);
+        let incoming = Incoming {
+            scan: &scan,
+            properties: body.slice_ref(element.properties.as_str().as_bytes()),
+            body: body.slice_ref(element.body),
+            born_ms: header.born_timestamp,
+            born_host: call.peer.address,
+            sys_flag: header.sys_flag,
+            flag: element.flag,
+            attempt: 0,
+        };
+        messages.push(batch_element(
+            &incoming,
+            &topic,
+            queue,
+            durability,
+            &mut session.scratch,
+        )?);
+    }
+    if messages.is_empty() {
+        return Err(illegal("the batch is empty"));
+    }
+    let ready = door.hub.prepare_batch(messages)?;
+    let meta = call.meta();
+    let (done, token) = if meta.is_oneway {
+        (Done::Ignore, None)
+    } else {
+        let uniq_key = outer
+            .uniq_key
+            .unwrap_or_default()
+            .as_bytes()
+            .to_vec()
+            .into();
+        let token = session.expect(Sent {
+            meta,
+            queue,
+            uniq_key,
+            store_host: session.peer.advertised,
+        });
+        (Done::Shared(session.decided(), token), Some(token))
+    };
+    let bytes = ready.bytes();
+    submit(session, door.hub.submit(&ready, done), token, bytes)
+}

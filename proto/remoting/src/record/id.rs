@@ -1,0 +1,59 @@
+//! Offset message ids: the broker's address and the commit log offset, in upper-case hex.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use crate::error::RecordError;
+
+/// Where a record is stored. Displays as the id, 32 characters for IPv4 and 56 for IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    pub host: SocketAddr,
+    pub offset: i64,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.ip() {
+            IpAddr::V4(ip) => write!(f, "{:08X}", ip.to_bits())?,
+            IpAddr::V6(ip) => write!(f, "{:032X}", ip.to_bits())?,
+        }
+        write!(f, "{:08X}{:016X}", self.host.port(), self.offset)
+    }
+}
+
+impl FromStr for MessageId {
+    type Err = RecordError;
+
+    fn from_str(text: &str) -> Result<Self, RecordError> {
+        Self::read(text).ok_or(RecordError::BadMessageId)
+    }
+}
+
+impl MessageId {
+    fn read(text: &str) -> Option<Self> {
+        // from_str_radix would let a sign through.
+        if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let address_len = match text.len() {
+            32 => 8,
+            56 => 32,
+            _ => return None,
+        };
+        let (address, rest) = text.split_at_checked(address_len)?;
+        let (port, offset) = rest.split_at_checked(8)?;
+        let ip: IpAddr = if address_len == 8 {
+            Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?).into()
+        } else {
+            Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?).into()
+        };
+        let port = u16::try_from(u32::from_str_radix(port, 16).ok()?).ok()?;
+        let offset = i64::try_from(u64::from_str_radix(offset, 16).ok()?).ok()?;
+        Some(Self {
+            host: SocketAddr::new(ip, port),
+            offset,
+        })
+    }
+}

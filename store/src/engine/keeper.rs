@@ -1,0 +1,251 @@
+//! Housekeeping: segments written ahead, superblocks, checkpoints, retention.
+//!
+//! One thread does it all, so that background work never competes with itself for the disk.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::io::{Clock, Disk};
+use crate::log::{LogError, LogReader, Prewriter, SegmentView};
+use crate::options::Options;
+use crate::recover::{beyond_reach, visible_start};
+use crate::types::Position;
+use crate::view::Views;
+
+use super::local::LocalLog;
+use super::{LogEngine, Marks};
+
+/// Bytes of the next segment zeroed between looks at other work.
+const PREWRITE_SLICE: u64 = 4 << 20;
+/// Time between superblocks while the log grows.
+const SUPERBLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// Sleep between looks when nothing grows.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Wakes and ends the keeper.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    state: Mutex<(bool, bool)>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// Makes the keeper look now.
+    pub(crate) fn ring(&self) {
+        let mut state = self.state.lock();
+        if !state.0 {
+            state.0 = true;
+            self.rung.notify_one();
+        }
+    }
+
+    /// Ends the keeper.
+    pub(crate) fn close(&self) {
+        self.state.lock().1 = true;
+        self.rung.notify_one();
+    }
+
+    /// Sleeps until rung or `patience` is over. False once closed.
+    fn sleep(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.0 && !state.1 && !patience.is_zero() {
+            self.rung.wait_for(&mut state, patience);
+        }
+        state.0 = false;
+        !state.1
+    }
+}
+
+/// What the keeper works with.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) log: Arc<LocalLog>,
+    pub(crate) reader: LogReader,
+    pub(crate) views: Arc<Views>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) prewriter: Prewriter,
+    pub(crate) options: Options,
+}
+
+impl Keeper {
+    /// Works until the bell is closed.
+    pub(crate) fn run(mut self) {
+        let mut last_superblock = (Duration::ZERO, Position::ZERO);
+        let mut last_checkpoint = (self.clock.monotonic(), self.marks().committed);
+        let mut last_retention = Duration::ZERO;
+        let mut patience = Duration::ZERO;
+        while self.bell.sleep(patience) {
+            patience = if self.prewrite() {
+                Duration::ZERO
+            } else {
+                LOOK
+            };
+            let now = self.clock.monotonic();
+            let marks = self.marks();
+            if marks.durable != last_superblock.1
+                && now.saturating_sub(last_superblock.0) >= SUPERBLOCK_INTERVAL
+            {
+                last_superblock = (now, marks.durable);
+                self.log.write_superblock();
+            }
+            let grown = marks.committed.0 - last_checkpoint.1.0;
+            let waited = now.saturating_sub(last_checkpoint.0);
+            if grown >= self.options.checkpoint_bytes
+                || (grown > 0 && waited >= self.options.checkpoint_interval)
+                || self.views.pending_bytes() >= PENDING_BYTES_MAX
+            {
+                // What is merely written waits for its sync; then the next look checkpoints it.
+                if self.views.cut() <= marks.durable {
+                    last_checkpoint = (now, marks.committed);
+                    self.checkpoint();
+                }
+            }
+            if now.saturating_sub(last_retention) >= self.options.retention_interval {
+                last_retention = now;
+                self.retain();
+            }
+        }
+        self.checkpoint();
+    }
+
+    fn marks(&self) -> Marks {
+        *self.log.marks().borrow()
+    }
+
+    fn prewrite(&mut self) -> bool {
+        match self.prewriter.step(PREWRITE_SLICE) {
+            Ok(more) => more,
+            Err(LogError::Full) => false,
+            Err(error) => {
+                tracing::warn!(%error, "writing the next segment ahead failed");
+                false
+            }
+        }
+    }
+
+    fn checkpoint(&self) {
+        if let Err(error) = self.views.checkpoint(self.marks().durable) {
+            tracing::warn!(%error, "a checkpoint of the index failed; the log is not affected");
+        }
+    }
+
+    fn retain(&mut self) {
+        let used_percent = self.used_percent();
+        self.log
+            .refuse_records(used_percent >= self.options.disk_full_percent);
+        let segments = self.reader.segments();
+        let goal = expired(
+            &segments,
+            self.clock.now_ms(),
+            &self.options,
+            used_percent >= self.options.disk_clean_percent,
+        );
+        let before = self.trim_point(&segments, goal);
+        if before > self.reader.start() {
+            // First the index, then the files: what a reader is told of can be read.
+            let visible = visible_start(&segments, before, self.options.reach_bytes);
+            if let Err(error) = self.views.trim(visible) {
+                tracing::warn!(%error, "the index keeps expired entries for now");
+            }
+            self.log.trim(before);
+        } else if goal > self.reader.start() {
+            // What is expired is held only because the snapshots are older: make newer ones.
+            self.checkpoint();
+            if let Err(error) = self.views.snapshot() {
+                tracing::warn!(%error, "a snapshot could not be written");
+            }
+        }
+    }
+
+    /// Used share of the disk, or of what the log may take of it, whichever is larger.
+    fn used_percent(&self) -> u8 {
+        let of_disk = match self.disk.space() {
+            Ok(space) => percent(space.total - space.free.min(space.total), space.total),
+            Err(error) => {
+                tracing::warn!(%error, "the free space of the disk is not known");
+                0
+            }
+        };
+        let log_bytes = self
+            .reader
+            .segments()
+            .iter()
+            .map(|segment| segment.file_bytes)
+            .sum();
+        of_disk.max(percent(log_bytes, self.options.log.disk_bytes_max))
+    }
+
+    /// How far towards `goal` the log may be trimmed whatever its age.
+    fn trim_point(&self, segments: &[SegmentView], goal: Position) -> Position {
+        match self.views.oldest_pin() {
+            Ok(pin) => {
+                let reach = self.options.reach_bytes;
+                // What a pending timer's record borrows is needed as well.
+                let pin = pin.map_or(goal, |pin| Position(pin.0.saturating_sub(reach)));
+                let most = goal.min(pin).min(self.marks().durable);
+                trim_point(segments, most, self.views.trim_floor(), reach)
+            }
+            // Without an answer nothing may go.
+            Err(error) => {
+                tracing::warn!(%error, "what pending timers need is not known");
+                Position::ZERO
+            }
+        }
+    }
+}
+
+/// The last segment boundary up to `most` at which the log may be cut so that what stays visible begins within the
+/// snapshots, of which `floor` is the oldest.
+#[must_use]
+pub fn trim_point(
+    segments: &[SegmentView],
+    most: Position,
+    floor: Position,
+    reach_bytes: u64,
+) -> Position {
+    let boundaries = segments
+        .iter()
+        .map(|segment| segment.base)
+        .filter(|base| *base <= most);
+    boundaries
+        .filter(|base| beyond_reach(segments, *base, reach_bytes).is_some_and(|at| at <= floor))
+        .max()
+        .unwrap_or(Position::ZERO)
+}
+
+fn percent(part: u64, whole: u64) -> u8 {
+    u64::try_from(u128::from(part) * 100 / u128::from(whole.max(1)))
+        .map_or(100, |p| p.min(100) as u8)
+}
+
+/// Chunks of the index that may wait for a checkpoint, in bytes.
+pub(crate) const PENDING_BYTES_MAX: usize = 64 << 20;
+
+/// The position before which segments are to go by age, by total size, and by one more if the disk is low.
+fn expired(
+    segments: &[SegmentView],
+    now_ms: i64,
+    options: &Options,
+    disk_is_low: bool,
+) -> Position {
+    let sealed = segments.len().saturating_sub(1);
+    let mut before = segments.first().map_or(Position::ZERO, |first| first.base);
+    let mut kept: u64 = segments.iter().map(|segment| segment.file_bytes).sum();
+    for (number, segment) in segments.iter().take(sealed).enumerate() {
+        let old = options
+            .retain_for
+            .is_some_and(|keep| now_ms.saturating_sub(segment.last_ms) > keep.as_millis() as i64);
+        let large = options.retain_bytes.is_some_and(|keep| kept > keep);
+        let pressed = disk_is_low && number == 0;
+        if !(old || large || pressed) {
+            break;
+        }
+        kept -= segment.file_bytes;
+        before = segment.end;
+    }
+    before
+}
