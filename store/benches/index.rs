@@ -231,12 +231,68 @@ fn insert_per_entry(queues: u64, rounds: u64) {
     );
 }
 
+/// Resident memory of the process, where the system tells it.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|p| p.parse::<usize>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// What queues cost that had a record once and rest now, and how soon they are back after a restart.
+fn idle_queues(queues: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let before = resident();
+    let open = || {
+        let kv = FjallKv::open(dir.path().join("kv")).unwrap();
+        let limits = Limits {
+            checkpoints_per_snapshot: u32::MAX,
+            ..Limits::default()
+        };
+        let disk = Arc::new(SimDisk::new(1));
+        let end = Position(u64::MAX);
+        Views::open(Box::new(kv), disk, Position::ZERO, end, limits)
+            .unwrap()
+            .0
+    };
+    let views = open();
+    println!(
+        "an empty database: {} KiB resident",
+        (resident() - before) / 1024
+    );
+    let mut fixture = Fixture {
+        _dir: tempfile::tempdir().unwrap(),
+        views,
+        head: template(0),
+        position: 0,
+    };
+    let mut order: Vec<u64> = (1..=queues).collect();
+    shuffle(&mut order, &mut Rng::new(5));
+    let took = fixture.round(&order, 0, 0);
+    println!("first record of {queues} queues: {}", rate(queues, took));
+    for round in 0..4 {
+        fixture.views.checkpoint(Position(u64::MAX)).unwrap();
+        fixture.round(&[queues + 1], round, 1);
+    }
+    println!("    {:?}", fixture.views.stats());
+    let each = (resident() - before) as f64 / queues as f64;
+    println!("at rest: {each:.0} bytes a queue, the database's caches and buffers included");
+    drop(fixture);
+    let started = Instant::now();
+    let views = open();
+    println!("reopened in {:?}: {:?}", started.elapsed(), views.stats());
+}
+
 fn main() {
     let mut numbers = std::env::args()
         .skip(1)
         .filter_map(|a| a.parse::<u64>().ok());
     let queues = numbers.next().unwrap_or(100_000);
     let rounds = numbers.next().unwrap_or(40);
+    // First, while the process has not grown yet.
+    idle_queues(queues * 10);
     appends(queues, rounds, None);
     appends(queues, rounds, Some(5));
     insert_per_entry(queues, rounds.min(10));

@@ -81,6 +81,15 @@ pub struct Batch {
     pub done: Done,
 }
 
+/// A batch that was refused at once, handed back. Its `done` has heard nothing.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub error: AppendError,
+    /// The batch.
+    pub batch: Batch,
+}
+
 /// Which tags a reader wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TagFilter {

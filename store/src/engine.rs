@@ -13,7 +13,7 @@ use std::fmt;
 
 use tokio::sync::watch;
 
-use crate::api::{AppendError, Batch};
+use crate::api::{Batch, Refused};
 use crate::types::Position;
 
 pub use self::local::LocalLog;
@@ -49,7 +49,7 @@ pub trait LogEngine: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The batch comes back when there is no room or the engine takes none.
-    fn propose(&self, batch: Batch) -> Result<(), (AppendError, Batch)>;
+    fn propose(&self, batch: Batch) -> Result<(), Box<Refused>>;
 
     /// Follows the marks.
     fn marks(&self) -> watch::Receiver<Marks>;

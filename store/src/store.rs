@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::api::{
     AppendError, Batch, Boundary, Bounds, Done, Message, ReadError, ReadLimits, ReadOutcome,
-    Receipt, TagFilter,
+    Receipt, Refused, TagFilter,
 };
 use crate::change::{self, Change};
 use crate::cold::ColdPool;
@@ -66,6 +66,10 @@ impl AfterBlock for News {
             self.bell.ring();
         }
     }
+
+    fn is_behind(&self) -> bool {
+        self.views.pending_bytes() >= 4 * PENDING_BYTES_MAX
+    }
 }
 
 impl Store {
@@ -75,7 +79,7 @@ impl Store {
     /// The folder is in use or unreadable, or the log is damaged below its durable position.
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder)?);
-        let kv = Box::new(FjallKv::open(&folder.join("index"))?);
+        let kv = Box::new(FjallKv::open(folder.join("index"))?);
         Self::open_on(disk, kv, Arc::new(SystemClock::new()), options)
     }
 
@@ -124,7 +128,6 @@ impl Store {
             clock: clock.clone(),
             prewriter,
             options: options.clone(),
-            trimmed: Position::ZERO,
         };
         let keeper = std::thread::Builder::new()
             .name("store-keeper".into())
@@ -167,7 +170,7 @@ impl Store {
     ///
     /// # Errors
     /// Refused at once; `batch.done` hears nothing. After [`AppendError::Busy`] wait for [`Store::room`].
-    pub fn submit(&self, batch: Batch) -> Result<(), (AppendError, Batch)> {
+    pub fn submit(&self, batch: Batch) -> Result<(), Box<Refused>> {
         self.inner.log.propose(batch)
     }
 
@@ -195,11 +198,11 @@ impl Store {
         loop {
             match self.submit(batch) {
                 Ok(()) => return outcome.await.unwrap_or(Err(AppendError::Closed)),
-                Err((AppendError::Busy, back)) => {
-                    batch = back;
+                Err(refused) if refused.error == AppendError::Busy => {
+                    batch = refused.batch;
                     self.room(bytes).await;
                 }
-                Err((error, _)) => return Err(error),
+                Err(refused) => return Err(refused.error),
             }
         }
     }

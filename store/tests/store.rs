@@ -1,4 +1,5 @@
 //! The whole store on real files: what is acknowledged is readable, in order, across restarts.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::path::Path;
 use std::time::Duration;

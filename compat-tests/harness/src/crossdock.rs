@@ -35,13 +35,14 @@ pub struct Options {
 
 #[derive(Debug)]
 pub struct Crossdock {
+    /// First, so that it has ended when its folders are removed.
+    process: Managed,
     options: Options,
     binary: PathBuf,
     /// Configuration, logs and, unless the caller brought one, the data folder.
     home: TempDir,
     data: PathBuf,
     ports: Ports,
-    process: Managed,
     start_time: Duration,
 }
 

@@ -96,6 +96,9 @@ impl HubConfig {
                 faults.push(format!("{what} cannot be zero"));
             }
         }
+        if self.delay_levels.last() == 0 {
+            faults.push("delay_levels needs a level".into());
+        }
         if self.message_bytes_max > RECORD_MAX / 2 {
             faults.push(format!("message_bytes_max is more than {}", RECORD_MAX / 2));
         }
@@ -122,7 +125,7 @@ impl Default for HubConfig {
             retry_queues: 1,
             retry_max: 16,
             delay_levels: DelayLevels::default(),
-            position_flush: Duration::from_millis(100),
+            position_flush: Duration::from_millis(10),
             member_expiry: Duration::from_secs(120),
             member_scan: Duration::from_secs(10),
             lock_expiry: Duration::from_secs(60),
@@ -175,6 +178,7 @@ mod tests {
             default_queues: 5000,
             retry_queues: 100,
             member_scan: Duration::ZERO,
+            delay_levels: DelayLevels::of(&[]),
             message_bytes_max: usize::MAX,
             ..HubConfig::default()
         };
@@ -184,6 +188,7 @@ mod tests {
             "default_queues",
             "retry queues",
             "member_scan",
+            "delay_levels",
             "message_bytes_max",
         ];
         assert!(named.iter().all(|name| faults.contains(name)), "{faults}");

@@ -208,7 +208,7 @@ impl Hub {
         self.0
             .store
             .submit(batch)
-            .map_err(|(error, _)| error.into())
+            .map_err(|refused| refused.error.into())
     }
 
     /// Publishes a message; its outcome goes to `done`. Returns the number of its queue. Never waits.

@@ -152,7 +152,7 @@ async fn a_topic_created_anew_has_nothing_of_the_old_one() {
 
     // Nothing of it is left below either.
     assert_eq!(node.store.group_positions(readers.id), []);
-    let bounds = node.store.bounds(old.queue(0).unwrap());
+    let bounds = node.store.bounds(old.queue(0).unwrap()).unwrap();
     assert_eq!(bounds.min, bounds.max);
 
     let new = node.topic("T", 2).await;

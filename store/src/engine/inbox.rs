@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-use crate::api::{AppendError, Batch};
+use crate::api::{AppendError, Batch, Refused};
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -37,6 +37,10 @@ fn weight(batch: &Batch) -> usize {
         .sum()
 }
 
+pub(super) fn refuse(error: AppendError, batch: Batch) -> Box<Refused> {
+    Box::new(Refused { error, batch })
+}
+
 impl Inbox {
     /// An inbox that holds at most `bytes_max` bytes of records, or one batch that alone is larger.
     #[must_use]
@@ -53,14 +57,14 @@ impl Inbox {
     ///
     /// # Errors
     /// The batch is handed back when the inbox is full ([`AppendError::Busy`]) or closed.
-    pub fn submit(&self, batch: Batch) -> Result<(), (AppendError, Batch)> {
+    pub fn submit(&self, batch: Batch) -> Result<(), Box<Refused>> {
         let bytes = weight(&batch);
         let mut waiting = self.waiting.lock();
         if waiting.closed {
-            return Err((AppendError::Closed, batch));
+            return Err(refuse(AppendError::Closed, batch));
         }
         if waiting.bytes > 0 && waiting.bytes + bytes > self.bytes_max {
-            return Err((AppendError::Busy, batch));
+            return Err(refuse(AppendError::Busy, batch));
         }
         waiting.bytes += bytes;
         waiting.batches.push_back(batch);

@@ -69,8 +69,6 @@ pub(crate) struct Keeper {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prewriter: Prewriter,
     pub(crate) options: Options,
-    /// Start of the log the views know of.
-    pub(crate) trimmed: Position,
 }
 
 impl Keeper {
@@ -100,8 +98,11 @@ impl Keeper {
                 || (grown > 0 && waited >= self.options.checkpoint_interval)
                 || self.views.pending_bytes() >= PENDING_BYTES_MAX
             {
-                last_checkpoint = (now, marks.committed);
-                self.checkpoint();
+                // What is merely written waits for its sync; then the next look checkpoints it.
+                if self.views.cut() <= marks.durable {
+                    last_checkpoint = (now, marks.committed);
+                    self.checkpoint();
+                }
             }
             if now.saturating_sub(last_retention) >= self.options.retention_interval {
                 last_retention = now;
@@ -144,14 +145,12 @@ impl Keeper {
             used_percent >= self.options.disk_clean_percent,
         );
         let before = self.trim_point(&segments, goal);
-        let visible = visible_start(&segments, self.reader.start(), self.options.reach_bytes);
-        if self.trimmed < visible {
-            self.trimmed = visible;
-            if let Err(error) = self.views.trim(self.trimmed) {
+        if before > self.reader.start() {
+            // First the index, then the files: what a reader is told of can be read.
+            let visible = visible_start(&segments, before, self.options.reach_bytes);
+            if let Err(error) = self.views.trim(visible) {
                 tracing::warn!(%error, "the index keeps expired entries for now");
             }
-        }
-        if before > self.reader.start() {
             self.log.trim(before);
         } else if goal > self.reader.start() {
             // What is expired is held only because the snapshots are older: make newer ones.

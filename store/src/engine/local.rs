@@ -13,16 +13,20 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::api::{AppendError, Batch};
+use crate::api::{AppendError, Batch, Refused};
 use crate::io::Clock;
 use crate::types::Position;
 
 use super::core::Core;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, refuse};
 use super::{LogEngine, Marks, Role};
 
 /// Longest sleep of the log's thread when nothing happens.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Longest pause between two blocks while the views are behind: so many times so long.
+const THROTTLE_STEPS: u32 = 100;
+const THROTTLE_STEP: Duration = Duration::from_millis(5);
 
 /// What other threads ask of the log's thread between blocks.
 #[derive(Debug, Default)]
@@ -66,6 +70,9 @@ pub(crate) struct Start {
 pub(crate) trait AfterBlock: Send + std::fmt::Debug {
     /// A block was committed and applied.
     fn committed(&self, marks: Marks);
+
+    /// True while more of the views waits for a checkpoint than memory should hold.
+    fn is_behind(&self) -> bool;
 }
 
 impl LocalLog {
@@ -90,7 +97,7 @@ impl LocalLog {
                         start,
                         last_sync: Duration::ZERO,
                     }
-                    .run()
+                    .run();
                 })?
         };
         Ok(Self {
@@ -131,11 +138,11 @@ impl LocalLog {
 }
 
 impl LogEngine for LocalLog {
-    fn propose(&self, batch: Batch) -> Result<(), (AppendError, Batch)> {
+    fn propose(&self, batch: Batch) -> Result<(), Box<Refused>> {
         if self.shared.refusing.load(Ordering::Relaxed)
             && batch.records.iter().any(|record| !record.target.is_none())
         {
-            return Err((AppendError::Full, batch));
+            return Err(refuse(AppendError::Full, batch));
         }
         self.shared.inbox.submit(batch)
     }
@@ -171,6 +178,7 @@ impl Worker {
                     .core
                     .step(&mut batches, self.start.clock.now_ms());
                 self.publish();
+                self.throttle();
                 // What arrived meanwhile joins the next block.
                 self.shared.inbox.drain(&mut batches, Duration::ZERO);
             }
@@ -199,6 +207,22 @@ impl Worker {
             self.shared.role.send_replace(Role::Fenced);
         }
         self.start.after_block.committed(marks);
+    }
+
+    /// Waits for a checkpoint when the views hold too much, but not for ever: without one, memory is what is left.
+    fn throttle(&mut self) {
+        if !self.start.after_block.is_behind() || self.start.core.is_fenced() {
+            return;
+        }
+        // Only what is durable can be checkpointed.
+        self.start.core.sync();
+        self.publish();
+        for _ in 0..THROTTLE_STEPS {
+            if !self.start.after_block.is_behind() {
+                return;
+            }
+            std::thread::sleep(THROTTLE_STEP);
+        }
     }
 
     fn serve_asked(&mut self) {

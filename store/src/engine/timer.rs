@@ -227,7 +227,7 @@ impl Firing<'_> {
             durability: Durability::Written,
             done: Done::Once(sender),
         };
-        self.log.propose(batch).map_err(|(error, _)| error)?;
+        self.log.propose(batch).map_err(|refused| refused.error)?;
         outcome
             .blocking_recv()
             .map_err(|_| AppendError::Closed)?

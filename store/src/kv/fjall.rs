@@ -76,13 +76,13 @@ fn failed(error: impl std::fmt::Display) -> KvError {
 
 /// Orders writes by key and keeps the last one of each: to fjall all writes of a batch are equally new.
 fn last_of_each(mut writes: Vec<Write>) -> Vec<Write> {
-    writes.sort_by(|a, b| (a.space, &a.key).cmp(&(b.space, &b.key)));
+    writes.sort_by(|a, b| a.0.cmp(&b.0));
     writes.dedup_by(|later, kept| {
-        let same = later.space == kept.space && later.key == kept.key;
-        if same {
+        let is_same = later.0 == kept.0;
+        if is_same {
             std::mem::swap(later, kept);
         }
-        same
+        is_same
     });
     writes
 }
@@ -167,12 +167,11 @@ impl KvStore for FjallKv {
 
     fn batch(&self, batch: Batch) -> Result<(), KvError> {
         self.with(|open| {
-            let writes = last_of_each(batch.into_writes());
+            let writes = last_of_each(batch.writes);
             let mut out =
                 ::fjall::OwnedWriteBatch::with_capacity(open.database.clone(), writes.len());
-            for write in writes {
-                let key = spaced(write.space, &write.key);
-                match write.value {
+            for (key, value) in writes {
+                match value {
                     Some(value) => out.insert(&open.keyspace, key, value),
                     None => out.remove(&open.keyspace, key),
                 }

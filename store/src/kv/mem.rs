@@ -177,9 +177,8 @@ impl KvStore for MemKv {
     fn batch(&self, batch: Batch) -> Result<(), KvError> {
         let mut state = self.state()?;
         let mut undo = Undo::new();
-        for write in batch.into_writes() {
-            let key = spaced(write.space, &write.key);
-            state.write(&mut undo, key, write.value.map(Bytes::from));
+        for (key, value) in batch.writes {
+            state.write(&mut undo, key, value.map(Bytes::from));
         }
         state.unsynced.push(undo);
         Ok(())

@@ -56,16 +56,8 @@ pub enum Order {
     Descending,
 }
 
-/// One write of a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Write {
-    /// Space of the key.
-    pub space: Space,
-    /// The key.
-    pub key: Vec<u8>,
-    /// New value, or `None` to delete.
-    pub value: Option<Vec<u8>>,
-}
+/// One write of a batch: a key that begins with the number of its space, and its new value or `None` to delete it.
+type Write = (Vec<u8>, Option<Vec<u8>>);
 
 /// Writes that happen together or not at all. A later write of a key wins over an earlier one.
 #[derive(Clone, Debug, Default)]
@@ -76,18 +68,18 @@ pub struct Batch {
 
 impl Batch {
     /// Sets a key.
-    pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
-        self.push(space, key.into(), Some(value.into()));
+    pub fn put(&mut self, space: Space, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
+        self.push(spaced(space, key.as_ref()), Some(value.into()));
     }
 
     /// Deletes a key, present or not.
-    pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
-        self.push(space, key.into(), None);
+    pub fn delete(&mut self, space: Space, key: impl AsRef<[u8]>) {
+        self.push(spaced(space, key.as_ref()), None);
     }
 
-    fn push(&mut self, space: Space, key: Vec<u8>, value: Option<Vec<u8>>) {
+    fn push(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        self.writes.push(Write { space, key, value });
+        self.writes.push((key, value));
     }
 
     /// Bytes of keys and values.
@@ -100,12 +92,6 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
-    }
-
-    /// The writes, in order.
-    #[must_use]
-    pub fn into_writes(self) -> Vec<Write> {
-        self.writes
     }
 }
 

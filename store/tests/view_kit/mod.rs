@@ -1,5 +1,9 @@
 //! What the tests of the views share: a log in memory, and a model of what the views have to answer.
 
+#![allow(dead_code, reason = "every test uses a part of it")]
+
+pub(crate) mod fixture;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;

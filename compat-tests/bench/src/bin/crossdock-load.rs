@@ -37,7 +37,7 @@ struct Common {
     /// Address of the broker.
     #[arg(long, default_value = "127.0.0.1:10911")]
     broker: SocketAddr,
-    #[arg(long, default_value = "BenchmarkTest")]
+    #[arg(long, default_value = "crossdock_load")]
     topic: String,
     /// Queues of the topic; the topic is created with so many unless it exists.
     #[arg(long, default_value_t = 8)]

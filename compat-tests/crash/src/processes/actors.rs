@@ -41,12 +41,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Waits until `count` has grown by `more`; false when that takes too long.
-    pub(super) fn await_growth(count: &AtomicU64, more: u64, limit: Duration) -> bool {
-        let wanted = count.load(Ordering::Relaxed) + more;
-        let deadline = Instant::now() + limit;
-        while count.load(Ordering::Relaxed) < wanted {
-            if Instant::now() > deadline {
+    /// Waits until `count` has grown by `more`; false when it does not grow at all for `patience`.
+    pub(super) fn await_growth(count: &AtomicU64, more: u64, patience: Duration) -> bool {
+        let mut last = count.load(Ordering::Relaxed);
+        let wanted = last + more;
+        let mut deadline = Instant::now() + patience;
+        while last < wanted {
+            let now = count.load(Ordering::Relaxed);
+            if now > last {
+                last = now;
+                deadline = Instant::now() + patience;
+            } else if Instant::now() > deadline {
                 return false;
             }
             thread::sleep(Duration::from_millis(5));

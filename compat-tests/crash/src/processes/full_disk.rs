@@ -24,8 +24,8 @@ const MESSAGES: u64 = 8_000;
 /// Messages acknowledged in the marks' test, more than twice the disk.
 const MESSAGES_BEYOND: u64 = 250_000;
 const REFUSALS: u64 = 50;
-const LIMIT: Duration = Duration::from_secs(60);
-const LONG_LIMIT: Duration = Duration::from_secs(600);
+/// Without any progress; a server may look at its disk every few seconds only.
+const PATIENCE: Duration = Duration::from_secs(40);
 const MOUNT_LIMIT: Duration = Duration::from_secs(20);
 /// With its disk full a server may remove messages of any age.
 const ANY_AGE: Option<Duration> = Some(Duration::ZERO);
@@ -39,14 +39,14 @@ pub fn filled(binary: Option<PathBuf>, durability: Durability) -> Result<Report>
         |disk, server, actors, report| {
             let broker = server.remoting();
             let worked = actors.work(broker, report, |progress| {
-                Progress::await_growth(&progress.acknowledged, MESSAGES, LIMIT)
+                Progress::await_growth(&progress.acknowledged, MESSAGES, PATIENCE)
             });
             demand(worked, "messages are not taken while there is room", report);
 
             report.rounds = 1;
             disk.fill()?;
             let refused = actors.work(broker, report, |progress| {
-                let refused = Progress::await_growth(&progress.refused, REFUSALS, LIMIT);
+                let refused = Progress::await_growth(&progress.refused, REFUSALS, PATIENCE);
                 server.kill9();
                 refused
             });
@@ -60,7 +60,7 @@ pub fn filled(binary: Option<PathBuf>, durability: Durability) -> Result<Report>
             server.restart().context("with no room")?;
             actors.judge(broker, report).context("with no room")?;
             let refused = actors.work(broker, report, |progress| {
-                Progress::await_growth(&progress.refused, REFUSALS, LIMIT)
+                Progress::await_growth(&progress.refused, REFUSALS, PATIENCE)
             });
             demand(
                 refused,
@@ -71,7 +71,7 @@ pub fn filled(binary: Option<PathBuf>, durability: Durability) -> Result<Report>
             report.rounds = 3;
             disk.grow()?;
             let resumed = actors.work(broker, report, |progress| {
-                let resumed = Progress::await_growth(&progress.acknowledged, MESSAGES, LIMIT);
+                let resumed = Progress::await_growth(&progress.acknowledged, MESSAGES, PATIENCE);
                 server.kill9();
                 resumed
             });
@@ -97,7 +97,7 @@ pub fn outgrown(binary: Option<PathBuf>, durability: Durability) -> Result<Repor
             let broker = server.remoting();
             let worked = actors.work(broker, report, |progress| {
                 let worked =
-                    Progress::await_growth(&progress.acknowledged, MESSAGES_BEYOND, LONG_LIMIT);
+                    Progress::await_growth(&progress.acknowledged, MESSAGES_BEYOND, PATIENCE);
                 server.kill9();
                 worked
             });

@@ -1,7 +1,7 @@
 //! What the server must know, collected from its own answers, and the judgement of what it shows
 //! after a restart.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use super::client::{BATCH_MAX, Queue};
@@ -26,6 +26,24 @@ struct Fact {
     evidence: Evidence,
 }
 
+/// Messages that are known and not there.
+#[derive(Debug, Default)]
+struct Missing {
+    count: u64,
+    acknowledged: u64,
+    /// First and last offset.
+    bounds: Option<(i64, i64)>,
+}
+
+impl Missing {
+    fn add(&mut self, offset: i64, fact: Fact) {
+        self.count += 1;
+        self.acknowledged += u64::from(matches!(fact.evidence, Evidence::Acknowledged(_)));
+        let first = self.bounds.map_or(offset, |(first, _)| first);
+        self.bounds = Some((first, offset));
+    }
+}
+
 /// What is known of one queue.
 #[derive(Debug, Default)]
 struct Known {
@@ -40,6 +58,8 @@ pub(super) struct Oracle {
     known: Vec<Known>,
     /// Messages may be removed when they are older than this; without it, never.
     retention: Option<Duration>,
+    /// Where messages are that are there more than once, without the first.
+    again: HashSet<(usize, i64)>,
 }
 
 impl Oracle {
@@ -48,6 +68,7 @@ impl Oracle {
             known: queues.iter().map(|_| Known::default()).collect(),
             queues,
             retention,
+            again: HashSet::new(),
         }
     }
 
@@ -132,7 +153,9 @@ impl Oracle {
             };
             let copies = copies.entry(id).or_default();
             *copies += 1;
-            report.stored_again += u64::from(*copies > 1);
+            if *copies > 1 {
+                self.again.insert((queue, offset));
+            }
             if *copies > attempt.count {
                 let text = format!("{id} is there {copies} times, sent {} times", attempt.count);
                 self.accuse(queue, offset, &text, report);
@@ -145,6 +168,7 @@ impl Oracle {
             *last = id.sequence;
             read.insert(offset, id);
         }
+        report.stored_again = self.again.len() as u64;
         self.compare(queue, contents, &read, report);
         for (offset, id) in read {
             self.note(queue, offset, id, Evidence::Seen, report);
@@ -159,38 +183,65 @@ impl Oracle {
         read: &BTreeMap<i64, Id>,
         report: &mut Report,
     ) {
+        let now = SystemTime::now();
         let kept = self.known[queue].facts.split_off(&contents.min);
         let removed = std::mem::replace(&mut self.known[queue].facts, kept);
-        let now = SystemTime::now();
+        let mut young = Missing::default();
         for (offset, fact) in removed {
             let Evidence::Acknowledged(sent_at) = fact.evidence else {
                 continue;
             };
             report.expired += 1;
-            let age = now.duration_since(sent_at).unwrap_or_default();
-            if self.retention.is_none_or(|retention| age < retention) {
-                let text = format!("{} was removed at an age of {age:?}", fact.id);
-                self.accuse(queue, offset, &text, report);
+            if !self.may_be_removed(sent_at, now) {
+                young.add(offset, fact);
             }
         }
-        let missing: Vec<(i64, Fact)> = self.known[queue]
+        self.accuse_missing(queue, &young, "before their time", report);
+
+        // A server that removes messages and goes on to call the first of them the smallest offset
+        // is wrong in another way than one that loses messages.
+        let first = read.keys().next().copied().unwrap_or(contents.max);
+        let mut removed = Missing::default();
+        let mut lost = Missing::default();
+        for (offset, fact) in &self.known[queue].facts {
+            if read.contains_key(offset) {
+                continue;
+            }
+            match fact.evidence {
+                Evidence::Acknowledged(sent_at)
+                    if *offset < first && self.may_be_removed(sent_at, now) =>
+                {
+                    removed.add(*offset, *fact);
+                }
+                _ => lost.add(*offset, *fact),
+            }
+        }
+        report.expired += removed.count;
+        let text = format!(
+            "although the smallest offset is said to be {}",
+            contents.min
+        );
+        self.accuse_missing(queue, &removed, &text, report);
+        let text = format!("and are lost, the end is {}", contents.max);
+        self.accuse_missing(queue, &lost, &text, report);
+        // Said once.
+        self.known[queue]
             .facts
-            .iter()
-            .filter(|(offset, _)| !read.contains_key(offset))
-            .map(|(offset, fact)| (*offset, *fact))
-            .collect();
-        for (offset, fact) in missing {
-            let how = match fact.evidence {
-                Evidence::Acknowledged(_) => "acknowledged",
-                Evidence::Seen => "seen before",
-            };
+            .retain(|offset, _| read.contains_key(offset));
+    }
+
+    fn may_be_removed(&self, sent_at: SystemTime, now: SystemTime) -> bool {
+        let age = now.duration_since(sent_at).unwrap_or_default();
+        self.retention.is_some_and(|retention| age >= retention)
+    }
+
+    fn accuse_missing(&self, queue: usize, missing: &Missing, why: &str, report: &mut Report) {
+        if let Some((first, last)) = missing.bounds {
             let text = format!(
-                "{} was {how} and is missing, end is {}",
-                fact.id, contents.max
+                "{} messages known, {} of them acknowledged, up to {last} are gone {why}",
+                missing.count, missing.acknowledged
             );
-            self.accuse(queue, offset, &text, report);
-            // Said once.
-            self.known[queue].facts.remove(&offset);
+            self.accuse(queue, first, &text, report);
         }
     }
 

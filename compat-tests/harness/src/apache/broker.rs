@@ -72,10 +72,11 @@ impl BrokerOptions {
 
 #[derive(Debug)]
 pub struct Broker {
+    /// First, so that it has ended when its folder is removed.
+    process: Managed,
     options: BrokerOptions,
     home: TempDir,
     ports: Ports,
-    process: Managed,
 }
 
 impl Broker {

@@ -17,9 +17,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub struct NameServer {
+    /// First, so that it has ended when its folder is removed.
+    process: Managed,
     _home: TempDir,
     ports: Ports,
-    process: Managed,
 }
 
 impl NameServer {

@@ -14,7 +14,7 @@ use rocketmq_runtime::RuntimeOwner;
 use crate::scope::{Outcome, Scope, Settings};
 
 /// Longest time one case may take; what hangs is a failure with a name.
-const CASE_LIMIT: Duration = Duration::from_secs(90);
+const CASE_LIMIT: Duration = Duration::from_secs(60);
 
 fn main() -> Outcome {
     let settings = Arc::new(Settings::from_arguments());

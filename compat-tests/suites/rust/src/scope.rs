@@ -19,7 +19,7 @@ use rocketmq_model::common::message::message_single::Message;
 pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Long enough for a loaded machine; a condition that holds is noticed at once.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Default)]
 pub struct Settings {

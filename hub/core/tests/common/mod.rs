@@ -19,7 +19,8 @@ use crossdock_hub::{
     Member, MemberChannel, Publish, QueueChoice, ReadLimits, Subscription, Topic, TopicName,
     TopicSpec,
 };
-use crossdock_store::store::{Options, Store};
+use crossdock_store::options::Options;
+use crossdock_store::store::Store;
 use smallvec::smallvec;
 use tempfile::TempDir;
 
@@ -64,8 +65,8 @@ impl Node {
 
     pub async fn restart_with(self, config: HubConfig) -> Self {
         self.hub.close().await.unwrap();
-        self.store.close().await;
-        drop((self.hub, self.store));
+        drop(self.hub);
+        close(self.store).await;
         let store = Store::open(self.folder.path(), Options::default()).unwrap();
         let hub = Hub::start(store.clone(), config.clone()).await.unwrap();
         Self {
@@ -78,7 +79,7 @@ impl Node {
 
     pub async fn stop(self) {
         self.hub.close().await.unwrap();
-        self.store.close().await;
+        close(self.store).await;
     }
 
     pub async fn topic(&self, name: &str, queues: u32) -> Arc<Topic> {
@@ -100,6 +101,13 @@ impl Node {
         };
         self.hub.publish_wait(publish).await.unwrap().1[0].offset
     }
+}
+
+/// Closing a store waits for its threads.
+async fn close(store: Store) {
+    tokio::task::spawn_blocking(move || store.close())
+        .await
+        .unwrap();
 }
 
 pub fn topic(name: &str) -> TopicName {

@@ -171,6 +171,9 @@ impl QueueTable {
                 }
                 false
             });
+            if shard.hot.len() < shard.hot.capacity() / 4 {
+                shard.hot.shrink_to(shard.hot.len() * 2);
+            }
         }
         sealed
     }

@@ -38,6 +38,20 @@ impl Case {
         case
     }
 
+    /// One message, sent and acknowledged at offset 0 longer ago than messages are kept.
+    fn with_an_old_message() -> Self {
+        let mut case = Self::new(0);
+        case.producers[0].attempts.push(attempt(1));
+        case.producers[0].acks.push(Ack {
+            id: id(0),
+            queue: 0,
+            offset: 0,
+            sent_at: SystemTime::now() - RETENTION * 2,
+        });
+        case.learn();
+        case
+    }
+
     fn learn(&mut self) {
         let Self {
             oracle,
@@ -104,7 +118,7 @@ fn an_acknowledged_message_that_is_missing_is_reported_once() {
     let mut case = Case::new(3);
     expect_one(
         &case.judge(0, &[Some(id(0)), Some(id(1))]),
-        "0.2 was acknowledged and is missing",
+        "1 messages known, 1 of them acknowledged, up to 2 are gone and are lost",
     );
     assert_eq!(case.judge(0, &[Some(id(0)), Some(id(1))]), [""; 0]);
 }
@@ -120,7 +134,7 @@ fn a_message_that_was_delivered_must_stay_even_without_an_acknowledgement() {
     case.learn();
     expect_one(
         &case.judge(0, &[Some(id(0))]),
-        "0.1 was seen before and is missing",
+        "1 messages known, 0 of them acknowledged, up to 1 are gone and are lost",
     );
 }
 
@@ -134,7 +148,7 @@ fn strangers_damage_and_swapped_messages_are_reported() {
     assert!(found[1].contains("0.2 was never sent here"), "{found:?}");
     assert!(found[2].contains("0.9 was never sent here"), "{found:?}");
     assert!(
-        found[3].contains("0.1 was acknowledged and is missing"),
+        found[3].contains("1 messages known, 1 of them acknowledged, up to 1 are gone"),
         "{found:?}"
     );
 
@@ -166,18 +180,29 @@ fn more_copies_than_attempts_are_reported() {
 #[test]
 fn retention_may_remove_old_messages_only() {
     let mut case = Case::new(2);
-    expect_one(&case.judge(1, &[Some(id(1))]), "0.0 was removed at an age");
-    let mut case = Case::new(0);
-    case.producers[0].attempts.push(attempt(1));
-    case.producers[0].acks.push(Ack {
-        id: id(0),
-        queue: 0,
-        offset: 0,
-        sent_at: SystemTime::now() - RETENTION * 2,
-    });
-    case.learn();
+    expect_one(
+        &case.judge(1, &[Some(id(1))]),
+        "up to 0 are gone before their time",
+    );
+    let mut case = Case::with_an_old_message();
     assert_eq!(case.judge(1, &[]), [""; 0]);
     assert_eq!(case.report.expired, 1);
+}
+
+#[test]
+fn a_smallest_offset_behind_retention_is_told_from_a_loss() {
+    let mut case = Case::with_an_old_message();
+    let contents = Contents {
+        min: 0,
+        max: 1,
+        ..Contents::default()
+    };
+    case.oracle
+        .judge(0, &contents, &case.producers, &mut case.report);
+    expect_one(
+        case.report.violations.texts(),
+        "gone although the smallest offset is said to be 0",
+    );
 }
 
 #[test]

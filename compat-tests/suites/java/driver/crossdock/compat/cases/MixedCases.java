@@ -114,7 +114,10 @@ public final class MixedCases {
 
     private static void autoCreate(Scope scope) throws Exception {
         String topic = scope.freshTopic("");
-        DefaultMQProducer producer = scope.producer();
+        DefaultMQProducer producer = scope.newProducer();
+        // A refresh between two sends would find only the broker that has created the topic already.
+        producer.setPollNameServerInterval(3_600_000);
+        scope.start(producer);
         List<String> bodies = Scope.texts("m-", 40);
         Scope.sendAll(producer, topic, bodies);
         Inbox inbox = new Inbox();
