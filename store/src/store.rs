@@ -419,6 +419,12 @@ impl Store {
         self.inner.log.role()
     }
 
+    /// Blocks written since the store was opened: what group commit made of the appends.
+    #[must_use]
+    pub fn blocks_written(&self) -> u64 {
+        self.inner.log.shared().blocks.load(Ordering::Relaxed)
+    }
+
     /// Bytes that wait to be appended.
     #[must_use]
     pub fn waiting_bytes(&self) -> usize {
