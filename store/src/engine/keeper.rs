@@ -138,21 +138,23 @@ impl Keeper {
         self.log
             .refuse_records(used_percent >= self.options.disk_full_percent);
         let segments = self.reader.segments();
-        let goal = expired(
-            &segments,
-            self.clock.now_ms(),
-            &self.options,
-            used_percent >= self.options.disk_clean_percent,
-        );
+        let reach = self.options.reach_bytes;
+        let mut goal = expired(&segments, self.clock.now_ms(), &self.options);
+        if used_percent >= self.options.disk_clean_percent
+            && let Some(second) = segments.get(1)
+        {
+            // One segment at a time goes before its time.
+            goal = goal.max(beyond_reach(&segments, second.base, reach).unwrap_or(goal));
+        }
         let before = self.trim_point(&segments, goal);
         if before > self.reader.start() {
             // First the index, then the files: what a reader is told of can be read.
-            let visible = visible_start(&segments, before, self.options.reach_bytes);
+            let visible = visible_start(&segments, before, reach);
             if let Err(error) = self.views.trim(visible) {
                 tracing::warn!(%error, "the index keeps expired entries for now");
             }
             self.log.trim(before);
-        } else if goal > self.reader.start() {
+        } else if goal > self.views.trim_floor() {
             // What is expired is held only because the snapshots are older: make newer ones.
             self.checkpoint();
             if let Err(error) = self.views.snapshot() {
@@ -179,15 +181,16 @@ impl Keeper {
         of_disk.max(percent(log_bytes, self.options.log.disk_bytes_max))
     }
 
-    /// How far towards `goal` the log may be trimmed whatever its age.
+    /// How far the log may be cut so that what is visible begins at `goal` at the latest.
     fn trim_point(&self, segments: &[SegmentView], goal: Position) -> Position {
         match self.views.oldest_pin() {
             Ok(pin) => {
                 let reach = self.options.reach_bytes;
+                let durable = self.marks().durable;
                 // What a pending timer's record borrows is needed as well.
-                let pin = pin.map_or(goal, |pin| Position(pin.0.saturating_sub(reach)));
-                let most = goal.min(pin).min(self.marks().durable);
-                trim_point(segments, most, self.views.trim_floor(), reach)
+                let most = pin.map_or(durable, |pin| Position(pin.0.saturating_sub(reach)));
+                let visible = goal.min(self.views.trim_floor());
+                trim_point(segments, most.min(durable), visible, reach)
             }
             // Without an answer nothing may go.
             Err(error) => {
@@ -198,13 +201,13 @@ impl Keeper {
     }
 }
 
-/// The last segment boundary up to `most` at which the log may be cut so that what stays visible begins within the
-/// snapshots, of which `floor` is the oldest.
+/// The last segment boundary up to `most` at which the log may be cut so that what stays visible begins at `visible` at
+/// the latest: where retention, and the oldest snapshot, allow it.
 #[must_use]
 pub fn trim_point(
     segments: &[SegmentView],
     most: Position,
-    floor: Position,
+    visible: Position,
     reach_bytes: u64,
 ) -> Position {
     let boundaries = segments
@@ -212,7 +215,7 @@ pub fn trim_point(
         .map(|segment| segment.base)
         .filter(|base| *base <= most);
     boundaries
-        .filter(|base| beyond_reach(segments, *base, reach_bytes).is_some_and(|at| at <= floor))
+        .filter(|base| beyond_reach(segments, *base, reach_bytes).is_some_and(|at| at <= visible))
         .max()
         .unwrap_or(Position::ZERO)
 }
@@ -225,23 +228,17 @@ fn percent(part: u64, whole: u64) -> u8 {
 /// Chunks of the index that may wait for a checkpoint, in bytes.
 pub(crate) const PENDING_BYTES_MAX: usize = 64 << 20;
 
-/// The position before which segments are to go by age, by total size, and by one more if the disk is low.
-fn expired(
-    segments: &[SegmentView],
-    now_ms: i64,
-    options: &Options,
-    disk_is_low: bool,
-) -> Position {
+/// The position before which everything is to go by age or by total size.
+fn expired(segments: &[SegmentView], now_ms: i64, options: &Options) -> Position {
     let sealed = segments.len().saturating_sub(1);
     let mut before = segments.first().map_or(Position::ZERO, |first| first.base);
     let mut kept: u64 = segments.iter().map(|segment| segment.file_bytes).sum();
-    for (number, segment) in segments.iter().take(sealed).enumerate() {
+    for segment in segments.iter().take(sealed) {
         let old = options
             .retain_for
             .is_some_and(|keep| now_ms.saturating_sub(segment.last_ms) > keep.as_millis() as i64);
         let large = options.retain_bytes.is_some_and(|keep| kept > keep);
-        let pressed = disk_is_low && number == 0;
-        if !(old || large || pressed) {
+        if !(old || large) {
             break;
         }
         kept -= segment.file_bytes;
