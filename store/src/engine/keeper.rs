@@ -69,6 +69,10 @@ pub(crate) struct Keeper {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prewriter: Prewriter,
     pub(crate) options: Options,
+    /// There is no room for the next segment.
+    pub(crate) is_full: bool,
+    /// Segments go before their time, or records are refused: retention looks more often.
+    pub(crate) is_low: bool,
 }
 
 impl Keeper {
@@ -104,7 +108,12 @@ impl Keeper {
                     self.checkpoint();
                 }
             }
-            if now.saturating_sub(last_retention) >= self.options.retention_interval {
+            let pause = if self.is_full || self.is_low {
+                LOOK
+            } else {
+                self.options.retention_interval
+            };
+            if now.saturating_sub(last_retention) >= pause {
                 last_retention = now;
                 self.retain();
             }
@@ -117,7 +126,9 @@ impl Keeper {
     }
 
     fn prewrite(&mut self) -> bool {
-        match self.prewriter.step(PREWRITE_SLICE) {
+        let stepped = self.prewriter.step(PREWRITE_SLICE);
+        self.is_full = matches!(stepped, Err(LogError::Full));
+        match stepped {
             Ok(more) => more,
             Err(LogError::Full) => false,
             Err(error) => {
@@ -134,13 +145,16 @@ impl Keeper {
     }
 
     fn retain(&mut self) {
-        let used_percent = self.used_percent();
+        // A full log refuses by itself; a full disk has to be looked at.
+        let of_disk = self.disk_percent();
         self.log
-            .refuse_records(used_percent >= self.options.disk_full_percent);
+            .refuse_records(of_disk >= self.options.disk_full_percent);
+        let of_log = percent(self.prewriter.disk_bytes(), self.options.log.disk_bytes_max);
+        self.is_low = self.is_full || of_disk.max(of_log) >= self.options.disk_clean_percent;
         let segments = self.reader.segments();
         let reach = self.options.reach_bytes;
         let mut goal = expired(&segments, self.clock.now_ms(), &self.options);
-        if used_percent >= self.options.disk_clean_percent
+        if self.is_low
             && let Some(second) = segments.get(1)
         {
             // One segment at a time goes before its time.
@@ -163,22 +177,15 @@ impl Keeper {
         }
     }
 
-    /// Used share of the disk, or of what the log may take of it, whichever is larger.
-    fn used_percent(&self) -> u8 {
-        let of_disk = match self.disk.space() {
+    /// Used share of the disk, whoever uses it.
+    fn disk_percent(&self) -> u8 {
+        match self.disk.space() {
             Ok(space) => percent(space.total - space.free.min(space.total), space.total),
             Err(error) => {
                 tracing::warn!(%error, "the free space of the disk is not known");
                 0
             }
-        };
-        let log_bytes = self
-            .reader
-            .segments()
-            .iter()
-            .map(|segment| segment.file_bytes)
-            .sum();
-        of_disk.max(percent(log_bytes, self.options.log.disk_bytes_max))
+        }
     }
 
     /// How far the log may be cut so that what is visible begins at `goal` at the latest.
