@@ -81,8 +81,12 @@ public final class WireCases {
         consumer.registerMessageListener(inbox.concurrent());
         scope.start(consumer);
         Scope.awaitAssigned(consumer, topic, 2, Scope.LIMIT_MS);
-        Version.beat(consumer, true);
         DefaultMQProducer producer = scope.producer();
+        Scope.stored(producer.send(Scope.message(topic, "a", "first")));
+        Check.await("the first message", Scope.LIMIT_MS, () -> {
+            Version.beat(consumer, true);
+            return inbox.texts().contains("first");
+        });
         for (int i = 0; i < 5; i++) {
             Scope.stored(producer.send(Scope.message(topic, "b", "no-" + i)));
             Scope.stored(producer.send(Scope.message(topic, "a", "yes-" + i)));
