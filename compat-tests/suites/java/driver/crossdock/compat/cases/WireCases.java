@@ -33,7 +33,8 @@ public final class WireCases {
                 System.getProperty("java.home") + File.separator + "bin" + File.separator + "java",
                 "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Drocketmq.serialize.type=ROCKETMQ",
                 "-Duser.home=" + System.getProperty("user.home"), "-cp", System.getProperty("java.class.path"),
-                Driver.class.getName(), "nameserver=" + scope.nameserver, "broker=" + scope.broker, "only=" + BINARY));
+                Driver.class.getName(), "nameserver=" + scope.nameserver, "broker=" + scope.broker,
+                "target=" + scope.settings.get("target", ""), "only=" + BINARY));
         Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
         scope.onClose(process::destroyForcibly);
         List<String> failed = new ArrayList<>();
