@@ -31,6 +31,9 @@ use crate::recover::{Recovered, recover};
 use crate::types::{Durability, GroupId, Position, QueueId, TableId};
 use crate::view::{Arrival, Views};
 
+/// Share of the disk that records may reach back over.
+const REACH_SHARE: u64 = 16;
+
 /// An open store. Cheap to clone; the last clone does not close it: [`Store::close`] does.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -91,8 +94,11 @@ impl Store {
         disk: Arc<dyn Disk>,
         kv: Box<dyn KvStore>,
         clock: Arc<dyn Clock>,
-        options: Options,
+        mut options: Options,
     ) -> Result<Self, OpenError> {
+        // What is kept for borrowers must leave a small disk room for retention to work in.
+        let share = disk.space()?.total / REACH_SHARE;
+        options.reach_bytes = options.reach_bytes.min(share);
         let opened = recover(disk.clone(), kv, clock.clone(), &options)?;
         let Recovered {
             writer,
@@ -128,6 +134,8 @@ impl Store {
             clock: clock.clone(),
             prewriter,
             options: options.clone(),
+            is_full: false,
+            is_low: false,
         };
         let keeper = std::thread::Builder::new()
             .name("store-keeper".into())
@@ -417,6 +425,12 @@ impl Store {
     #[must_use]
     pub fn role(&self) -> watch::Receiver<Role> {
         self.inner.log.role()
+    }
+
+    /// Blocks written since the store was opened: what group commit made of the appends.
+    #[must_use]
+    pub fn blocks_written(&self) -> u64 {
+        self.inner.log.shared().blocks.load(Ordering::Relaxed)
     }
 
     /// Bytes that wait to be appended.

@@ -30,6 +30,8 @@ struct Run {
     /// Everything that may be in the log, in order.
     model: Vec<Written>,
     start: Position,
+    /// Where a failed trim wanted the log to start: after the crash it may, or may not.
+    other_start: Option<Position>,
     durable: Position,
     written: Position,
     next_offset: u64,
@@ -46,6 +48,7 @@ impl Run {
             disk: SimDisk::new(seed),
             model: Vec::new(),
             start: Position::ZERO,
+            other_start: None,
             durable: Position::ZERO,
             written: Position::ZERO,
             next_offset: 0,
@@ -119,6 +122,9 @@ impl Run {
         recovery: &Recovery,
     ) -> Result<(), Violation> {
         let wrong = Err::<(), Violation>;
+        if self.other_start.take() == Some(recovery.start) {
+            self.start = recovery.start;
+        }
         if recovery.start != self.start {
             return wrong(format!(
                 "starts at {} and not at {}",
@@ -190,10 +196,10 @@ impl Run {
                 let before = Position(self.rng.range(self.start.0, log.durable().0 + 1));
                 let trimmed = log.trim(before);
                 // The start is durable before the files go; after a failure it may be either.
-                self.start = match &trimmed {
-                    Ok(trimmed) => trimmed.start,
-                    Err(_) => log.superblock().start,
-                };
+                match &trimmed {
+                    Ok(trimmed) => self.start = trimmed.start,
+                    Err(_) => self.other_start = Some(log.superblock().start),
+                }
                 trimmed.map(|_| ())
             }
             17 => log.prewrite_step(20_000).map(|_| ()).or(Ok(())),

@@ -233,6 +233,7 @@ async fn expired_segments_go_and_what_is_left_is_dense() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         retain_bytes: Some(4 << 20),
+        reach_bytes: 1 << 20,
         retention_interval: Duration::from_millis(20),
         checkpoint_interval: Duration::from_millis(20),
         ..options()

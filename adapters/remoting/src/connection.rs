@@ -290,7 +290,7 @@ impl<D: Door> Session<D> {
                 Ok(answer) => answer,
                 Err(panicked) => Err(panicked_in(door.stats(), meta.code, &panicked)),
             };
-            peer.answer(&meta, answer.unwrap_or_else(Reply::from)).await;
+            peer.answer(&meta, reply_of(&meta, &peer, answer)).await;
             drop(permit);
         };
         drop(self.door.scope().spawn("request", task));
@@ -376,7 +376,7 @@ impl<D: Door> Session<D> {
 
     /// Queues the outcome of a handler.
     pub(crate) fn answer(&mut self, meta: &Meta, answer: Answer) {
-        self.reply(meta, answer.unwrap_or_else(Reply::from));
+        self.reply(meta, reply_of(meta, &self.peer, answer));
     }
 
     /// Queues a response unless the request wants none.
@@ -414,6 +414,20 @@ impl<D: Door> Session<D> {
         }
         Ok(())
     }
+}
+
+/// The response to an outcome; refusals leave a trace for whoever looks for a client's trouble.
+pub(crate) fn reply_of(meta: &Meta, peer: &Peer, answer: Answer) -> Reply {
+    answer.unwrap_or_else(|refusal| {
+        tracing::debug!(
+            request = Stats::request_name(meta.code),
+            code = refusal.code,
+            reason = %refusal.remark,
+            peer = %peer.address,
+            "request refused"
+        );
+        Reply::from(refusal)
+    })
 }
 
 /// Keeps room in a buffer that small pieces are split off from, so that many share an allocation.

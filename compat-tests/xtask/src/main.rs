@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod compat;
+mod crash;
+mod peers;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,11 @@ struct Line {
 enum Chore {
     /// Runs the suites of official clients against the server
     Compat(compat::Arguments),
+    /// Kills the server, fills its disk and simulates worse, and checks what was promised
+    Crash(crash::Arguments),
+    /// Runs a benchmark beside a real peer
+    #[command(subcommand)]
+    Peers(peers::Arguments),
 }
 
 /// Whether a chore found what it hoped for.
@@ -36,6 +43,8 @@ enum Verdict {
 fn main() -> ExitCode {
     let verdict = match Line::parse().chore {
         Chore::Compat(arguments) => compat::run(&arguments),
+        Chore::Crash(arguments) => crash::run(&arguments),
+        Chore::Peers(arguments) => peers::run(&arguments),
     };
     match verdict {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -125,7 +125,7 @@ impl Default for HubConfig {
             retry_queues: 1,
             retry_max: 16,
             delay_levels: DelayLevels::default(),
-            position_flush: Duration::from_millis(100),
+            position_flush: Duration::from_millis(10),
             member_expiry: Duration::from_secs(120),
             member_scan: Duration::from_secs(10),
             lock_expiry: Duration::from_secs(60),

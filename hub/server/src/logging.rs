@@ -8,7 +8,12 @@ use crate::config::{Log, LogFormat};
 
 /// Installs the subscriber of the process. Levels were checked with the configuration.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::new(&log.level);
+    // The index database is talkative about its own files; what matters comes as a warning.
+    let filter = ["fjall=warn", "lsm_tree=warn"]
+        .into_iter()
+        .filter(|quiet| !log.level.contains(quiet.split('=').next().unwrap_or(quiet)))
+        .filter_map(|quiet| quiet.parse().ok())
+        .fold(EnvFilter::new(&log.level), EnvFilter::add_directive);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -31,6 +31,7 @@ pub struct Core {
     committed: Arc<AtomicU64>,
     last_ms: i64,
     fenced: bool,
+    blocks: Arc<AtomicU64>,
     reach_bytes: u64,
     placed: Vec<Placed>,
     spans: Vec<(Batch, usize)>,
@@ -48,6 +49,7 @@ impl Core {
             committed,
             last_ms,
             fenced: false,
+            blocks: Arc::default(),
             reach_bytes,
             placed: Vec::new(),
             spans: Vec::new(),
@@ -69,6 +71,12 @@ impl Core {
     #[must_use]
     pub fn committed(&self) -> Arc<AtomicU64> {
         self.committed.clone()
+    }
+
+    /// Counts the blocks written.
+    #[must_use]
+    pub fn blocks(&self) -> Arc<AtomicU64> {
+        self.blocks.clone()
     }
 
     /// True once a write or sync has failed; every later append fails with [`AppendError::Fenced`].
@@ -217,6 +225,7 @@ impl Core {
 
     fn commit(&mut self, durability: Durability) -> Result<(), LogError> {
         let span = self.writer.write()?;
+        self.blocks.fetch_add(1, Ordering::Relaxed);
         if durability == Durability::Durable {
             self.writer.sync()?;
         }

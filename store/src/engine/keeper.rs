@@ -69,6 +69,10 @@ pub(crate) struct Keeper {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prewriter: Prewriter,
     pub(crate) options: Options,
+    /// There is no room for the next segment.
+    pub(crate) is_full: bool,
+    /// Segments go before their time, or records are refused: retention looks more often.
+    pub(crate) is_low: bool,
 }
 
 impl Keeper {
@@ -104,7 +108,12 @@ impl Keeper {
                     self.checkpoint();
                 }
             }
-            if now.saturating_sub(last_retention) >= self.options.retention_interval {
+            let pause = if self.is_full || self.is_low {
+                LOOK
+            } else {
+                self.options.retention_interval
+            };
+            if now.saturating_sub(last_retention) >= pause {
                 last_retention = now;
                 self.retain();
             }
@@ -117,7 +126,9 @@ impl Keeper {
     }
 
     fn prewrite(&mut self) -> bool {
-        match self.prewriter.step(PREWRITE_SLICE) {
+        let stepped = self.prewriter.step(PREWRITE_SLICE);
+        self.is_full = matches!(stepped, Err(LogError::Full));
+        match stepped {
             Ok(more) => more,
             Err(LogError::Full) => false,
             Err(error) => {
@@ -134,25 +145,30 @@ impl Keeper {
     }
 
     fn retain(&mut self) {
-        let used_percent = self.used_percent();
+        // A full log refuses by itself; a full disk has to be looked at.
+        let of_disk = self.disk_percent();
         self.log
-            .refuse_records(used_percent >= self.options.disk_full_percent);
+            .refuse_records(of_disk >= self.options.disk_full_percent);
+        let of_log = percent(self.prewriter.disk_bytes(), self.options.log.disk_bytes_max);
+        self.is_low = self.is_full || of_disk.max(of_log) >= self.options.disk_clean_percent;
         let segments = self.reader.segments();
-        let goal = expired(
-            &segments,
-            self.clock.now_ms(),
-            &self.options,
-            used_percent >= self.options.disk_clean_percent,
-        );
+        let reach = self.options.reach_bytes;
+        let mut goal = expired(&segments, self.clock.now_ms(), &self.options);
+        if self.is_low
+            && let Some(second) = segments.get(1)
+        {
+            // One segment at a time goes before its time.
+            goal = goal.max(beyond_reach(&segments, second.base, reach).unwrap_or(goal));
+        }
         let before = self.trim_point(&segments, goal);
         if before > self.reader.start() {
             // First the index, then the files: what a reader is told of can be read.
-            let visible = visible_start(&segments, before, self.options.reach_bytes);
+            let visible = visible_start(&segments, before, reach);
             if let Err(error) = self.views.trim(visible) {
                 tracing::warn!(%error, "the index keeps expired entries for now");
             }
             self.log.trim(before);
-        } else if goal > self.reader.start() {
+        } else if goal > self.views.trim_floor() {
             // What is expired is held only because the snapshots are older: make newer ones.
             self.checkpoint();
             if let Err(error) = self.views.snapshot() {
@@ -161,33 +177,27 @@ impl Keeper {
         }
     }
 
-    /// Used share of the disk, or of what the log may take of it, whichever is larger.
-    fn used_percent(&self) -> u8 {
-        let of_disk = match self.disk.space() {
+    /// Used share of the disk, whoever uses it.
+    fn disk_percent(&self) -> u8 {
+        match self.disk.space() {
             Ok(space) => percent(space.total - space.free.min(space.total), space.total),
             Err(error) => {
                 tracing::warn!(%error, "the free space of the disk is not known");
                 0
             }
-        };
-        let log_bytes = self
-            .reader
-            .segments()
-            .iter()
-            .map(|segment| segment.file_bytes)
-            .sum();
-        of_disk.max(percent(log_bytes, self.options.log.disk_bytes_max))
+        }
     }
 
-    /// How far towards `goal` the log may be trimmed whatever its age.
+    /// How far the log may be cut so that what is visible begins at `goal` at the latest.
     fn trim_point(&self, segments: &[SegmentView], goal: Position) -> Position {
         match self.views.oldest_pin() {
             Ok(pin) => {
                 let reach = self.options.reach_bytes;
+                let durable = self.marks().durable;
                 // What a pending timer's record borrows is needed as well.
-                let pin = pin.map_or(goal, |pin| Position(pin.0.saturating_sub(reach)));
-                let most = goal.min(pin).min(self.marks().durable);
-                trim_point(segments, most, self.views.trim_floor(), reach)
+                let most = pin.map_or(durable, |pin| Position(pin.0.saturating_sub(reach)));
+                let visible = goal.min(self.views.trim_floor());
+                trim_point(segments, most.min(durable), visible, reach)
             }
             // Without an answer nothing may go.
             Err(error) => {
@@ -198,13 +208,13 @@ impl Keeper {
     }
 }
 
-/// The last segment boundary up to `most` at which the log may be cut so that what stays visible begins within the
-/// snapshots, of which `floor` is the oldest.
+/// The last segment boundary up to `most` at which the log may be cut so that what stays visible begins at `visible` at
+/// the latest: where retention, and the oldest snapshot, allow it.
 #[must_use]
 pub fn trim_point(
     segments: &[SegmentView],
     most: Position,
-    floor: Position,
+    visible: Position,
     reach_bytes: u64,
 ) -> Position {
     let boundaries = segments
@@ -212,7 +222,7 @@ pub fn trim_point(
         .map(|segment| segment.base)
         .filter(|base| *base <= most);
     boundaries
-        .filter(|base| beyond_reach(segments, *base, reach_bytes).is_some_and(|at| at <= floor))
+        .filter(|base| beyond_reach(segments, *base, reach_bytes).is_some_and(|at| at <= visible))
         .max()
         .unwrap_or(Position::ZERO)
 }
@@ -225,23 +235,17 @@ fn percent(part: u64, whole: u64) -> u8 {
 /// Chunks of the index that may wait for a checkpoint, in bytes.
 pub(crate) const PENDING_BYTES_MAX: usize = 64 << 20;
 
-/// The position before which segments are to go by age, by total size, and by one more if the disk is low.
-fn expired(
-    segments: &[SegmentView],
-    now_ms: i64,
-    options: &Options,
-    disk_is_low: bool,
-) -> Position {
+/// The position before which everything is to go by age or by total size.
+fn expired(segments: &[SegmentView], now_ms: i64, options: &Options) -> Position {
     let sealed = segments.len().saturating_sub(1);
     let mut before = segments.first().map_or(Position::ZERO, |first| first.base);
     let mut kept: u64 = segments.iter().map(|segment| segment.file_bytes).sum();
-    for (number, segment) in segments.iter().take(sealed).enumerate() {
+    for segment in segments.iter().take(sealed) {
         let old = options
             .retain_for
             .is_some_and(|keep| now_ms.saturating_sub(segment.last_ms) > keep.as_millis() as i64);
         let large = options.retain_bytes.is_some_and(|keep| kept > keep);
-        let pressed = disk_is_low && number == 0;
-        if !(old || large || pressed) {
+        if !(old || large) {
             break;
         }
         kept -= segment.file_bytes;

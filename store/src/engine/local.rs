@@ -40,6 +40,7 @@ struct Asked {
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) committed: Arc<AtomicU64>,
+    pub(crate) blocks: Arc<AtomicU64>,
     /// The disk is low: records for queues are refused, state changes are not.
     pub(crate) refusing: AtomicBool,
     asked: Mutex<Asked>,
@@ -82,6 +83,7 @@ impl LocalLog {
         let shared = Arc::new(Shared {
             inbox: Inbox::new(start.inbox_bytes),
             committed: start.core.committed(),
+            blocks: start.core.blocks(),
             refusing: AtomicBool::new(false),
             asked: Mutex::default(),
             marks: watch::Sender::new(marks),

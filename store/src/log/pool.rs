@@ -207,6 +207,12 @@ pub struct Prewriter {
 }
 
 impl Prewriter {
+    /// Bytes all files of the log take on disk, spare ones included.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.pool.used()
+    }
+
     pub(super) fn of(pool: &Arc<Pool>) -> Self {
         Self {
             pool: Arc::clone(pool),

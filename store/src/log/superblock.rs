@@ -160,6 +160,8 @@ impl Superblock {
 pub(super) struct SuperblockFile {
     file: Arc<dyn File>,
     pub(super) state: Superblock,
+    /// A write or sync failed: the slot it was for may be torn, and the other one is all there is.
+    is_spoilt: bool,
 }
 
 impl SuperblockFile {
@@ -181,7 +183,13 @@ impl SuperblockFile {
             let slot = Superblock::decode(&page);
             newest = newest.into_iter().chain(slot).max_by_key(|s| s.sequence);
         }
-        Ok(newest.map(|state| Self { file, state }))
+        // What was read may not be on the disk yet: it must be before the other slot is written.
+        file.sync_data()?;
+        Ok(newest.map(|state| Self {
+            file,
+            state,
+            is_spoilt: false,
+        }))
     }
 
     /// Makes the file for a log that does not exist yet, without a slot in it.
@@ -191,15 +199,27 @@ impl SuperblockFile {
             Err(e) => return Err(e),
         }
         let file = disk.create(NAME, FILE_BYTES)?;
-        Ok(Self { file, state })
+        Ok(Self {
+            file,
+            state,
+            is_spoilt: false,
+        })
     }
 
-    /// Writes the state to the slot that is not the newest, durably.
+    /// Writes the state to the slot that is not the newest, durably. After a failure never again: a second torn slot
+    /// would be the last.
     pub(super) fn write(&mut self) -> Result<(), IoError> {
+        if self.is_spoilt {
+            return Err(IoError::Stale);
+        }
         self.state.sequence += 1;
         let at = (self.state.sequence % 2) * SEGMENT_HEADER;
-        self.file.write_at(at, &self.state.encode())?;
-        self.file.sync_data()
+        let written = self
+            .file
+            .write_at(at, &self.state.encode())
+            .and_then(|()| self.file.sync_data());
+        self.is_spoilt = written.is_err();
+        written
     }
 
     /// Makes the file's name durable.

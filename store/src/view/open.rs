@@ -20,6 +20,8 @@ use crate::io::Disk;
 use crate::kv::{KvStore, Order, Space};
 use crate::types::{GroupId, Position, QueueId, TableId};
 
+/// Why a database without a state cannot be opened.
+const EMPTY: &str = "it is empty";
 const DAMAGED: ViewError = ViewError::Damaged("row");
 
 impl Views {
@@ -45,6 +47,11 @@ impl Views {
             Ok(views) => {
                 let resume = views.applied();
                 return Ok((views, resume));
+            }
+            // A log without records has an index without rows.
+            Err((snapshots, ViewError::Damaged(EMPTY))) if log_end == Position::ZERO => {
+                let views = rebuild(kv, snapshots, log_start, limits)?;
+                return Ok((views, log_start));
             }
             Err((snapshots, reason)) => {
                 tracing::warn!(reason = %reason, "index database is rebuilt from the log");
@@ -203,7 +210,7 @@ fn stored_state(
     log_end: Position,
 ) -> Result<State, ViewError> {
     let state = kv.get(Space::Meta, State::key())?;
-    let state = state.ok_or(ViewError::Damaged("it is empty"))?;
+    let state = state.ok_or(ViewError::Damaged(EMPTY))?;
     let state = State::decode(&state).ok_or(ViewError::Damaged("state"))?;
     if state.applied > log_end {
         return Err(ViewError::Damaged("it is from the future of the log"));

@@ -190,6 +190,7 @@ impl<'a> Request<'a> {
     fn of(call: &'a Call, header: &'a SendMessage<'a>, door: &Broker) -> Result<Self, Refusal> {
         let body = call.command.body.clone();
         check_body(&body, door)?;
+        check_properties(header.properties.unwrap_or_default(), door)?;
         let scan = Scan::of(Properties::new(header.properties.unwrap_or_default()));
         if scan.is_transactional() {
             return Err(Refusal::denied(
@@ -252,6 +253,19 @@ pub(super) fn check_body(body: &Bytes, door: &Broker) -> Result<(), Refusal> {
     let max = door.config.body_bytes_max;
     if body.len() > max {
         let remark = format!("the message body of {} bytes exceeds {max}", body.len());
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(())
+}
+
+/// The size limit of what a producer sends as properties.
+fn check_properties(properties: &str, door: &Broker) -> Result<(), Refusal> {
+    let max = door.config.properties_bytes_max;
+    if properties.len() > max {
+        let remark = format!(
+            "the message properties of {} bytes exceed {max}",
+            properties.len()
+        );
         return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
     }
     Ok(())

@@ -447,6 +447,7 @@ impl World {
     }
 
     fn fire(&mut self, alive: &mut Alive) {
+        let mut borrow = true;
         loop {
             let due = alive
                 .views
@@ -457,7 +458,7 @@ impl World {
             }
             let reader = &alive.reader;
             let (end, reach) = (alive.core.marks().committed, self.store.reach_bytes);
-            let may_borrow = |at: Position| end.0 - at.0 <= reach / 2;
+            let may_borrow = |at: Position| borrow && end.0 - at.0 <= reach / 2;
             let records = firing(&due, may_borrow, |timer| {
                 reader
                     .message(
@@ -478,6 +479,8 @@ impl World {
                 .pop()
             {
                 Some(Ok(_)) => self.report.fired += count,
+                // The log went on in another segment, further away: as in the store, copies are made then.
+                Some(Err(AppendError::SourceTooOld)) => borrow = false,
                 _ => return,
             }
         }
@@ -524,6 +527,8 @@ impl World {
                 self.witnessed = self.witnessed.max(alive.core.marks().durable);
             }
         }
+        // The last sync may have failed as well.
+        let fenced = alive.core.is_fenced();
         let kind = if choice < 5 && !fenced {
             CrashKind::Process
         } else {

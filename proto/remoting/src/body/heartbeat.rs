@@ -1,6 +1,7 @@
 //! What a client says of itself: HEART_BEAT and CHECK_CLIENT_CONFIG.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::java_enum;
 
@@ -83,7 +84,8 @@ impl Default for ConsumerData {
 #[serde(rename_all = "camelCase", default)]
 pub struct SubscriptionData {
     pub class_filter_mode: bool,
-    /// Java hashes of the tags.
+    /// Java hashes of the tags. Go clients write them as texts.
+    #[serde(deserialize_with = "numbers_or_texts")]
     pub code_set: Vec<i32>,
     /// `TAG` or `SQL92`.
     pub expression_type: String,
@@ -105,6 +107,22 @@ impl Default for SubscriptionData {
             topic: String::new(),
         }
     }
+}
+
+/// Reads a list of numbers, each of which may be written as a text.
+fn numbers_or_texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Item {
+        Number(i32),
+        Text(String),
+    }
+    let items = Vec::<Item>::deserialize(deserializer)?;
+    let number = |item| match item {
+        Item::Number(number) => Ok(number),
+        Item::Text(text) => text.parse().map_err(D::Error::custom),
+    };
+    items.into_iter().map(number).collect()
 }
 
 /// Body of CHECK_CLIENT_CONFIG.

@@ -54,6 +54,17 @@ fn heartbeats_of_other_clients_are_understood() {
 }
 
 #[test]
+fn tag_hashes_written_as_texts_are_read_as_numbers() {
+    let read = |set: &str| {
+        let text = format!(r#"{{"subString":"a","codeSet":{set}}}"#);
+        parse::<heartbeat::SubscriptionData>(text.as_bytes()).map(|data| data.code_set)
+    };
+    assert_eq!(read(r#"["97",98,"-5"]"#).unwrap(), [97, 98, -5]);
+    assert!(read(r#"["a"]"#).is_err());
+    assert!(read(r#"["99999999999"]"#).is_err());
+}
+
+#[test]
 fn route_is_written_as_documented_and_read_in_both_dialects() {
     let expected = concat!(
         r#"{"brokerDatas":[{"brokerAddrs":{"0":"10.0.0.1:10911"},"brokerName":"broker-a","#,

@@ -358,6 +358,8 @@ pub(super) fn encode(command: &Command, extra: Option<&ExtBuilder>, out: &mut By
     put_int(out, "\",\"version\":", command.version);
     put_int(out, ",\"opaque\":", command.opaque);
     put_int(out, ",\"flag\":", command.flag);
+    // Says what the frame says already, yet Java writes it always and Rust clients insist on it.
+    out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\"");
     if let Some(remark) = &command.remark {
         out.put_slice(b",\"remark\":");
         put_string(out, remark);

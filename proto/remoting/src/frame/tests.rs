@@ -95,7 +95,7 @@ fn json_output_is_exact() {
         .with_ext([("k", "v"), ("", "")].into_iter().collect());
     let bytes = encode(&command);
     let expected = concat!(
-        r#"{"code":1,"language":"JAVA","version":479,"opaque":-3,"flag":1,"#,
+        r#"{"code":1,"language":"JAVA","version":479,"opaque":-3,"flag":1,"serializeTypeCurrentRPC":"JSON","#,
         r#""remark":"a \"b\"\n\\\u0001é","extFields":{"k":"v","":""}}"#
     );
     assert_eq!(std::str::from_utf8(&bytes[8..]).unwrap(), expected);

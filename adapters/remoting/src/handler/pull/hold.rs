@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::check::Pull;
 use crate::broker::Broker;
-use crate::connection::{Peer, UNDERSTANDS_GO_AWAY_ABOVE};
+use crate::connection::{Peer, UNDERSTANDS_GO_AWAY_ABOVE, reply_of};
 use crate::dispatch::Call;
 use crate::error::Refusal;
-use crate::reply::{Answer, Reply};
+use crate::reply::Answer;
 use crate::stats::Stats;
 
 /// How often a pull with a filter looks for messages that it does not want.
@@ -94,7 +94,7 @@ pub(super) fn hold(door: &Arc<Broker>, call: &Call, mut pull: Pull) -> Result<()
         };
         let peer = Arc::clone(&place.peer);
         drop(place);
-        peer.answer(&meta, answer.unwrap_or_else(Reply::from)).await;
+        peer.answer(&meta, reply_of(&meta, &peer, answer)).await;
     };
     drop(door.scope.spawn("held pull", task));
     Ok(())
