@@ -83,6 +83,7 @@ impl JavaDriver {
             .arg(java::QUICK_START)
             .arg("crossdock.compat.Driver")
             .arg(format!("suite={}", part.cases))
+            .arg(format!("target={}", options.target.name()))
             .arg(format!("nameserver={}", part.nameserver))
             .arg(format!("broker={}", part.broker));
         for (key, value) in &part.settings {

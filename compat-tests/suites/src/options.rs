@@ -11,6 +11,15 @@ pub enum Target {
     Apache,
 }
 
+impl Target {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Crossdock => "crossdock",
+            Self::Apache => "apache",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     pub target: Target,

@@ -57,6 +57,8 @@ public final class Member implements AutoCloseable {
         consumer.setNamesrvAddr(settings.get("nameserver"));
         consumer.setInstanceName("member");
         consumer.setPollNameServerInterval(1_000);
+        // The 5.3 client loses a heartbeat that meets another; the next one brings the subscription.
+        consumer.setHeartbeatBrokerInterval(1_000);
         consumer.subscribe(settings.get("topic"), "*");
         consumer.registerMessageListener((org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently)
                 (messages, context) -> {

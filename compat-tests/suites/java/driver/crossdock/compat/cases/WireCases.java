@@ -33,7 +33,8 @@ public final class WireCases {
                 System.getProperty("java.home") + File.separator + "bin" + File.separator + "java",
                 "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Drocketmq.serialize.type=ROCKETMQ",
                 "-Duser.home=" + System.getProperty("user.home"), "-cp", System.getProperty("java.class.path"),
-                Driver.class.getName(), "nameserver=" + scope.nameserver, "broker=" + scope.broker, "only=" + BINARY));
+                Driver.class.getName(), "nameserver=" + scope.nameserver, "broker=" + scope.broker,
+                "target=" + scope.settings.get("target", ""), "only=" + BINARY));
         Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
         scope.onClose(process::destroyForcibly);
         List<String> failed = new ArrayList<>();
@@ -81,8 +82,12 @@ public final class WireCases {
         consumer.registerMessageListener(inbox.concurrent());
         scope.start(consumer);
         Scope.awaitAssigned(consumer, topic, 2, Scope.LIMIT_MS);
-        Version.beat(consumer, true);
         DefaultMQProducer producer = scope.producer();
+        Scope.stored(producer.send(Scope.message(topic, "a", "first")));
+        Check.await("the first message", Scope.LIMIT_MS, () -> {
+            Version.beat(consumer, true);
+            return inbox.texts().contains("first");
+        });
         for (int i = 0; i < 5; i++) {
             Scope.stored(producer.send(Scope.message(topic, "b", "no-" + i)));
             Scope.stored(producer.send(Scope.message(topic, "a", "yes-" + i)));
