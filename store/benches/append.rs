@@ -1,5 +1,6 @@
 //! Appending with 256 producers of 1 KiB, beside a plain loop that writes (and syncs) the same bytes in blocks of the same
-//! size to a file written before; then recovery of a large log. Run with `cargo bench -p crossdock-store --bench append`.
+//! size to a file written before; then recovery of a large log. The log that is measured has reached its retention bound,
+//! so that its segments are files written before as well. Run with `cargo bench -p crossdock-store --bench append`.
 //!
 //! `CROSSDOCK_BENCH_DIR` chooses the disk, `CROSSDOCK_BENCH_GIB` the size of the log that is recovered.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use crossdock_store::log::LogConfig;
 use crossdock_store::options::Options;
 use crossdock_store::record::Draft;
 use crossdock_store::store::Store;
@@ -19,8 +21,9 @@ use smallvec::smallvec;
 const PRODUCERS: u64 = 256;
 const BODY: usize = 1024;
 const MEASURED: Duration = Duration::from_secs(5);
-const WARM: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
+const SEGMENT: u64 = 128 << 20;
+const KEPT: u64 = 512 << 20;
 
 struct Appended {
     messages: f64,
@@ -92,7 +95,20 @@ async fn produce(store: Store, queue: u64, durability: Durability, until: Instan
 
 /// Rate of the store over the measured time, and the mean size of its blocks.
 fn appended(folder: &Path, durability: Durability) -> Appended {
-    let store = Store::open(folder, Options::default()).unwrap();
+    let options = Options {
+        log: LogConfig {
+            first_segment_bytes: SEGMENT,
+            segment_bytes_max: SEGMENT,
+            new_reach_bytes: SEGMENT,
+            ready_ahead: 2,
+            ..LogConfig::default()
+        },
+        retain_bytes: Some(KEPT),
+        retention_interval: Duration::from_millis(50),
+        checkpoint_bytes: SEGMENT,
+        ..Options::default()
+    };
+    let store = Store::open(folder, options).unwrap();
     let all = async |until: Instant| {
         let tasks: Vec<_> = (0..PRODUCERS)
             .map(|queue| tokio::spawn(produce(store.clone(), queue, durability, until)))
@@ -104,7 +120,10 @@ fn appended(folder: &Path, durability: Durability) -> Appended {
         sent
     };
     let runtime = runtime();
-    runtime.block_on(all(Instant::now() + WARM));
+    // Until segments are used again.
+    while store.log_bounds().0.0 < 2 * SEGMENT {
+        runtime.block_on(all(Instant::now() + Duration::from_secs(1)));
+    }
     let (from, blocks_from) = (store.log_bounds().1, store.blocks_written());
     let begun = Instant::now();
     let sent = runtime.block_on(all(begun + MEASURED));

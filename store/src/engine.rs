@@ -7,6 +7,7 @@ pub mod core;
 pub mod inbox;
 pub mod keeper;
 pub mod local;
+mod sync;
 pub mod timer;
 
 use std::fmt;
@@ -50,6 +51,15 @@ pub trait LogEngine: Send + Sync + fmt::Debug {
     /// # Errors
     /// The batch comes back when there is no room or the engine takes none.
     fn propose(&self, batch: Batch) -> Result<(), Box<Refused>>;
+
+    /// As [`LogEngine::propose`], for a caller that calls [`LogEngine::drive`] as soon as it has nothing more to add.
+    ///
+    /// # Errors
+    /// As [`LogEngine::propose`].
+    fn add(&self, batch: Batch) -> Result<(), Box<Refused>>;
+
+    /// Writes what was added, on this thread if it is little and can be done without waiting.
+    fn drive(&self);
 
     /// Follows the marks.
     fn marks(&self) -> watch::Receiver<Marks>;

@@ -31,7 +31,7 @@ pub use recover::{Cut, Recovery};
 pub use replay::{Block, Blocks, Records};
 pub use superblock::Superblock;
 pub use verify::{Report, repair, verify};
-pub use writer::{BlockSpan, LogWriter, Trimmed};
+pub use writer::{BlockSpan, LogWriter, SyncJob, Trimmed};
 
 /// Folder of the segments.
 const FOLDER: &str = "log";

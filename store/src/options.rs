@@ -19,9 +19,6 @@ pub struct Options {
     pub checkpoint_interval: Duration,
     /// Bytes before the end of the log that are read in place.
     pub hot_bytes: u64,
-    /// How far back in the log a record may borrow bytes. What retention gives up stays on the disk for as many bytes
-    /// more, so that no record loses what it borrows.
-    pub reach_bytes: u64,
     /// Threads that read older records.
     pub cold_threads: usize,
     /// How long records are kept; none: no limit.
@@ -45,7 +42,6 @@ impl Default for Options {
             checkpoint_bytes: 256 << 20,
             checkpoint_interval: Duration::from_secs(30),
             hot_bytes: 512 << 20,
-            reach_bytes: 256 << 20,
             cold_threads: 2,
             retain_for: Some(Duration::from_secs(72 * 3600)),
             retain_bytes: None,

@@ -42,7 +42,7 @@ pub fn recover(
     if let Some(cut) = recovery.cut {
         tracing::info!(at = %cut.at, durable = %cut.durable, "the torn end of the log was cut");
     }
-    let visible = visible_start(&log.segments(), recovery.start, options.reach_bytes);
+    let visible = visible_start(&log.segments(), recovery.start, writer.reach_bytes());
     let (views, resume) = Views::open(kv, disk, visible, recovery.end, Limits::default())?;
     replay(&log, &views, resume)?;
     Ok(Recovered {

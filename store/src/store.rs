@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::api::{
 use crate::change::{self, Change};
 use crate::cold::ColdPool;
 use crate::engine::core::Core;
+use crate::engine::inbox::refuse;
 use crate::engine::keeper::{Bell, Keeper, PENDING_BYTES_MAX};
 use crate::engine::local::{AfterBlock, LocalLog, Start};
 use crate::engine::timer::{Alarm, Firing};
@@ -51,6 +52,8 @@ struct Inner {
     bell: Arc<Bell>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     reach_bytes: u64,
+    /// The disk is low: records for queues are refused, state changes are not.
+    refusing: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -72,6 +75,17 @@ impl AfterBlock for News {
 
     fn is_behind(&self) -> bool {
         self.views.pending_bytes() >= 4 * PENDING_BYTES_MAX
+    }
+}
+
+impl Inner {
+    fn admit(&self, batch: Batch) -> Result<Batch, Box<Refused>> {
+        let is_refused = self.refusing.load(Ordering::Relaxed)
+            && batch.records.iter().any(|record| !record.target.is_none());
+        if is_refused {
+            return Err(refuse(AppendError::Full, batch));
+        }
+        Ok(batch)
     }
 }
 
@@ -98,7 +112,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         // What is kept for borrowers must leave a small disk room for retention to work in.
         let share = disk.space()?.total / REACH_SHARE;
-        options.reach_bytes = options.reach_bytes.min(share);
+        options.log.new_reach_bytes = options.log.new_reach_bytes.min(share);
         let opened = recover(disk.clone(), kv, clock.clone(), &options)?;
         let Recovered {
             writer,
@@ -108,15 +122,17 @@ impl Store {
             epoch,
             last_ms,
         } = opened;
+        let reach_bytes = writer.reach_bytes();
         let alarm = Arc::new(Alarm::default());
         let bell = Arc::new(Bell::default());
+        let refusing = Arc::new(AtomicBool::new(false));
         let news = News {
             alarm: alarm.clone(),
             bell: bell.clone(),
             views: views.clone(),
         };
         let log = Arc::new(LocalLog::start(Start {
-            core: Core::new(writer, views.clone(), last_ms, options.reach_bytes),
+            core: Core::new(writer, views.clone(), last_ms),
             epoch,
             clock: clock.clone(),
             inbox_bytes: options.inbox_bytes,
@@ -133,7 +149,9 @@ impl Store {
             disk,
             clock: clock.clone(),
             prewriter,
+            reach_bytes,
             options: options.clone(),
+            refusing: refusing.clone(),
             is_full: false,
             is_low: false,
         };
@@ -143,7 +161,6 @@ impl Store {
         let timers = {
             let (alarm, views, reader) = (alarm.clone(), views.clone(), reader.clone());
             let (clock, log) = (clock.clone(), log.clone());
-            let reach_bytes = options.reach_bytes;
             std::thread::Builder::new()
                 .name("store-timers".into())
                 .spawn(move || {
@@ -169,7 +186,8 @@ impl Store {
                 alarm,
                 bell,
                 threads: Mutex::new(vec![keeper, timers]),
-                reach_bytes: options.reach_bytes,
+                reach_bytes,
+                refusing,
             }),
         })
     }
@@ -179,7 +197,23 @@ impl Store {
     /// # Errors
     /// Refused at once; `batch.done` hears nothing. After [`AppendError::Busy`] wait for [`Store::room`].
     pub fn submit(&self, batch: Batch) -> Result<(), Box<Refused>> {
+        let batch = self.inner.admit(batch)?;
         self.inner.log.propose(batch)
+    }
+
+    /// As [`Store::submit`], for a caller that calls [`Store::drive`] as soon as it has nothing more to add.
+    ///
+    /// # Errors
+    /// As [`Store::submit`].
+    pub fn add(&self, batch: Batch) -> Result<(), Box<Refused>> {
+        let batch = self.inner.admit(batch)?;
+        self.inner.log.add(batch)
+    }
+
+    /// Begins with what was added: on this thread if it is little and needs no sync, so that a lone caller waits for no
+    /// other thread.
+    pub fn drive(&self) {
+        self.inner.log.drive();
     }
 
     /// Waits until `bytes` more may be submitted.
@@ -204,8 +238,13 @@ impl Store {
             done: Done::Once(sender),
         };
         loop {
-            match self.submit(batch) {
-                Ok(()) => return outcome.await.unwrap_or(Err(AppendError::Closed)),
+            match self.add(batch) {
+                Ok(()) => {
+                    // Whoever else is ready to append joins the block.
+                    tokio::task::yield_now().await;
+                    self.drive();
+                    return outcome.await.unwrap_or(Err(AppendError::Closed));
+                }
                 Err(refused) if refused.error == AppendError::Busy => {
                     batch = refused.batch;
                     self.room(bytes).await;

@@ -25,6 +25,7 @@ fn options() -> Options {
     let log = LogConfig {
         first_segment_bytes: 1 << 20,
         segment_bytes_max: 1 << 20,
+        new_reach_bytes: 1 << 20,
         ..LogConfig::default()
     };
     Options {
@@ -233,7 +234,6 @@ async fn expired_segments_go_and_what_is_left_is_dense() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         retain_bytes: Some(4 << 20),
-        reach_bytes: 1 << 20,
         retention_interval: Duration::from_millis(20),
         checkpoint_interval: Duration::from_millis(20),
         ..options()

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use smallvec::SmallVec;
 
 use crate::api::{AppendError, Batch, Completion, Done, Placed, Receipt};
-use crate::log::{LogError, LogWriter};
+use crate::io::IoError;
+use crate::log::{LogError, LogWriter, SyncJob};
 use crate::record::{Prepared, RECORD_MAX, Record, Stamp};
 use crate::types::{Durability, Position};
 use crate::view::Views;
@@ -32,7 +33,6 @@ pub struct Core {
     last_ms: i64,
     fenced: bool,
     blocks: Arc<AtomicU64>,
-    reach_bytes: u64,
     placed: Vec<Placed>,
     spans: Vec<(Batch, usize)>,
     sinks: Vec<Arc<dyn Completion>>,
@@ -41,7 +41,7 @@ pub struct Core {
 impl Core {
     /// A core over a recovered log whose committed prefix the views have already applied.
     #[must_use]
-    pub fn new(writer: LogWriter, views: Arc<Views>, last_ms: i64, reach_bytes: u64) -> Self {
+    pub fn new(writer: LogWriter, views: Arc<Views>, last_ms: i64) -> Self {
         let committed = Arc::new(AtomicU64::new(writer.written().0));
         Self {
             writer,
@@ -50,7 +50,6 @@ impl Core {
             last_ms,
             fenced: false,
             blocks: Arc::default(),
-            reach_bytes,
             placed: Vec::new(),
             spans: Vec::new(),
             sinks: Vec::new(),
@@ -154,7 +153,7 @@ impl Core {
     fn borrows_too_far(&self, batch: &Batch) -> bool {
         let end = self.writer.next_position().0 + weight(batch) as u64;
         let mut sources = batch.records.iter().filter_map(|record| record.source);
-        sources.any(|source| end.saturating_sub(source.0) > self.reach_bytes)
+        sources.any(|source| end.saturating_sub(source.0) > self.writer.reach_bytes())
     }
 
     /// Bytes of the first batch, once those no block can hold have been refused.
@@ -178,6 +177,35 @@ impl Core {
             self.answer(batch.done, Err(refusal));
         }
         self.placed.clear();
+    }
+
+    /// Begins a sync of what is written that runs beside further steps; `None` if everything is durable.
+    #[must_use]
+    pub fn begin_sync(&self) -> Option<SyncJob> {
+        self.writer.begin_sync()
+    }
+
+    /// Takes over the outcome of a sync. A failure fences the log.
+    pub fn finish_sync(&mut self, job: &SyncJob, outcome: Result<(), IoError>) {
+        if self.fenced {
+            return;
+        }
+        if let Err(error) = self.writer.finish_sync(job, outcome) {
+            self.fault(&error);
+        }
+    }
+
+    /// True if a block of so many bytes of records needs neither another segment nor a sync.
+    #[must_use]
+    pub fn is_ready_for(&self, bytes: usize) -> bool {
+        !self.fenced && self.writer.is_ready_for(bytes)
+    }
+
+    /// True if so much is written and not synced that a sync should begin now.
+    #[must_use]
+    pub fn wants_sync(&self) -> bool {
+        let unsynced = self.writer.written().0 - self.writer.durable().0;
+        unsynced > self.writer.unsynced_bytes_max() / 4
     }
 
     /// Syncs what is written. A failure fences the log.

@@ -3,6 +3,7 @@
 //! One thread does it all, so that background work never competes with itself for the disk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -69,6 +70,10 @@ pub(crate) struct Keeper {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prewriter: Prewriter,
     pub(crate) options: Options,
+    /// How far back records of the log may borrow.
+    pub(crate) reach_bytes: u64,
+    /// The disk is low: records for queues are refused, state changes are not.
+    pub(crate) refusing: Arc<AtomicBool>,
     /// There is no room for the next segment.
     pub(crate) is_full: bool,
     /// Segments go before their time, or records are refused: retention looks more often.
@@ -147,12 +152,14 @@ impl Keeper {
     fn retain(&mut self) {
         // A full log refuses by itself; a full disk has to be looked at.
         let of_disk = self.disk_percent();
-        self.log
-            .refuse_records(of_disk >= self.options.disk_full_percent);
+        let refuse = of_disk >= self.options.disk_full_percent;
+        if self.refusing.swap(refuse, Ordering::Relaxed) != refuse {
+            tracing::warn!(refuse, of_disk, "whether records are refused has changed");
+        }
         let of_log = percent(self.prewriter.disk_bytes(), self.options.log.disk_bytes_max);
         self.is_low = self.is_full || of_disk.max(of_log) >= self.options.disk_clean_percent;
         let segments = self.reader.segments();
-        let reach = self.options.reach_bytes;
+        let reach = self.reach_bytes;
         let mut goal = expired(&segments, self.clock.now_ms(), &self.options);
         if self.is_low
             && let Some(second) = segments.get(1)
@@ -192,7 +199,7 @@ impl Keeper {
     fn trim_point(&self, segments: &[SegmentView], goal: Position) -> Position {
         match self.views.oldest_pin() {
             Ok(pin) => {
-                let reach = self.options.reach_bytes;
+                let reach = self.reach_bytes;
                 let durable = self.marks().durable;
                 // What a pending timer's record borrows is needed as well.
                 let most = pin.map_or(durable, |pin| Position(pin.0.saturating_sub(reach)));

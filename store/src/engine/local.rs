@@ -1,28 +1,37 @@
-//! The log with one member: a thread that turns what gathers in the inbox into blocks.
+//! The log with one member: what gathers in the inbox becomes blocks.
 //!
-//! The thread owns the [`Core`]. Everything else that happens to the log (syncs of merely written bytes, trims,
-//! superblocks) is asked of this thread, so that the log has one owner. Committing is writing or syncing, whichever the
-//! block's strictest append asks for.
+//! The [`Pen`] is the right to write: it holds the [`Core`] and is passed between threads by one lock. The log's thread takes it for
+//! whatever waits. A caller with little to write takes it itself when it is free and spares two changes of thread; what
+//! is much, or needs a sync, is left to the log's thread. Whoever gives the pen back looks into the inbox once more.
+//! Bytes that were merely written are synced by a third thread, beside the writing. Committing is writing or syncing,
+//! whichever the block's strictest append asks for.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::api::{AppendError, Batch, Refused};
+use crate::api::{Batch, Refused};
 use crate::io::Clock;
 use crate::types::Position;
 
 use super::core::Core;
-use super::inbox::{Inbox, refuse};
+use super::inbox::{Inbox, Taken};
+use super::sync::SyncBell;
 use super::{LogEngine, Marks, Role};
 
 /// Longest sleep of the log's thread when nothing happens.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Most batches, and bytes of them, that a caller writes itself.
+const FEW_BATCHES: usize = 16;
+const FEW_BYTES: usize = 64 << 10;
+/// Times a caller takes the pen before it leaves what others add to the log's thread.
+const DRIVES: usize = 4;
 
 /// Longest pause between two blocks while the views are behind: so many times so long.
 const THROTTLE_STEPS: u32 = 100;
@@ -35,15 +44,33 @@ struct Asked {
     superblock: bool,
 }
 
-/// What the log's thread shares.
+/// Hears of every committed block, on the thread that wrote it.
+pub(crate) trait AfterBlock: Send + std::fmt::Debug {
+    /// A block was committed and applied.
+    fn committed(&self, marks: Marks);
+
+    /// True while more of the views waits for a checkpoint than memory should hold.
+    fn is_behind(&self) -> bool;
+}
+
+/// The right to write.
+#[derive(Debug)]
+struct Pen {
+    core: Core,
+    batches: VecDeque<Batch>,
+    clock: Arc<dyn Clock>,
+    after_block: Box<dyn AfterBlock>,
+}
+
+/// What the log's threads and its callers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) committed: Arc<AtomicU64>,
     pub(crate) blocks: Arc<AtomicU64>,
-    /// The disk is low: records for queues are refused, state changes are not.
-    pub(crate) refusing: AtomicBool,
+    pen: Mutex<Pen>,
     asked: Mutex<Asked>,
+    syncs: SyncBell,
     marks: watch::Sender<Marks>,
     role: watch::Sender<Role>,
 }
@@ -52,10 +79,10 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub struct LocalLog {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the log's thread is started with.
+/// What the log's threads are started with.
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) core: Core,
@@ -67,59 +94,43 @@ pub(crate) struct Start {
     pub(crate) after_block: Box<dyn AfterBlock>,
 }
 
-/// Hears of every committed block, on the log's thread.
-pub(crate) trait AfterBlock: Send + std::fmt::Debug {
-    /// A block was committed and applied.
-    fn committed(&self, marks: Marks);
-
-    /// True while more of the views waits for a checkpoint than memory should hold.
-    fn is_behind(&self) -> bool;
-}
-
 impl LocalLog {
-    /// Starts the log's thread.
+    /// Starts the log's threads.
     pub(crate) fn start(start: Start) -> std::io::Result<Self> {
         let marks = start.core.marks();
         let shared = Arc::new(Shared {
             inbox: Inbox::new(start.inbox_bytes),
             committed: start.core.committed(),
             blocks: start.core.blocks(),
-            refusing: AtomicBool::new(false),
+            pen: Mutex::new(Pen {
+                core: start.core,
+                batches: VecDeque::new(),
+                clock: start.clock,
+                after_block: start.after_block,
+            }),
             asked: Mutex::default(),
+            syncs: SyncBell::new(start.flush_interval),
             marks: watch::Sender::new(marks),
             role: watch::Sender::new(Role::Leader { epoch: start.epoch }),
         });
-        let thread = {
+        let thread = |name: &str, run: fn(&Shared)| {
             let shared = shared.clone();
             std::thread::Builder::new()
-                .name("store-log".into())
-                .spawn(move || {
-                    Worker {
-                        shared,
-                        start,
-                        last_sync: Duration::ZERO,
-                    }
-                    .run();
-                })?
+                .name(name.into())
+                .spawn(move || run(&shared))
         };
+        let threads = vec![
+            thread("store-log", Shared::write)?,
+            thread("store-sync", Shared::sync)?,
+        ];
         Ok(Self {
             shared,
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::new(threads),
         })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
-    }
-
-    /// Refuses or takes records for queues.
-    pub(crate) fn refuse_records(&self, refuse: bool) {
-        if self.shared.refusing.swap(refuse, Ordering::Relaxed) != refuse {
-            tracing::warn!(
-                refuse,
-                "the disk is low; whether records are refused has changed"
-            );
-        }
     }
 
     /// Asks for a superblock to be written soon.
@@ -128,25 +139,29 @@ impl LocalLog {
         self.shared.inbox.wake();
     }
 
-    /// Refuses further batches, finishes what waits, syncs, marks the log as cleanly closed and joins the thread.
+    /// Refuses further batches, finishes what waits, syncs, marks the log as cleanly closed and joins the threads.
     pub(crate) fn close(&self) {
         self.shared.inbox.close();
-        if let Some(thread) = self.thread.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the log's thread panicked");
+        self.shared.syncs.close();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log panicked");
+            }
         }
     }
 }
 
 impl LogEngine for LocalLog {
     fn propose(&self, batch: Batch) -> Result<(), Box<Refused>> {
-        if self.shared.refusing.load(Ordering::Relaxed)
-            && batch.records.iter().any(|record| !record.target.is_none())
-        {
-            return Err(refuse(AppendError::Full, batch));
-        }
         self.shared.inbox.submit(batch)
+    }
+
+    fn add(&self, batch: Batch) -> Result<(), Box<Refused>> {
+        self.shared.inbox.add(batch)
+    }
+
+    fn drive(&self) {
+        self.shared.drive();
     }
 
     fn marks(&self) -> watch::Receiver<Marks> {
@@ -163,115 +178,141 @@ impl LogEngine for LocalLog {
     }
 }
 
-struct Worker {
-    shared: Arc<Shared>,
-    start: Start,
-    last_sync: Duration,
-}
-
-impl Worker {
-    fn run(mut self) {
-        let mut batches = VecDeque::new();
-        loop {
-            let patience = self.patience();
-            let open = self.shared.inbox.drain(&mut batches, patience);
-            while !batches.is_empty() {
-                self.start
-                    .core
-                    .step(&mut batches, self.start.clock.now_ms());
-                self.publish();
-                self.throttle();
-                // What arrived meanwhile joins the next block.
-                self.shared.inbox.drain(&mut batches, Duration::ZERO);
-            }
-            self.serve_asked();
-            self.sync_if_due();
-            if !open {
-                break;
-            }
+impl Pen {
+    fn write(&mut self, shared: &Shared) {
+        while !self.batches.is_empty() {
+            let now_ms = self.clock.now_ms();
+            self.core.step(&mut self.batches, now_ms);
+            self.publish(shared);
         }
-        self.finish();
     }
 
-    fn patience(&self) -> Duration {
-        let marks = self.start.core.marks();
-        if marks.written == marks.durable || self.start.core.is_fenced() {
-            return IDLE;
+    fn publish(&self, shared: &Shared) {
+        let marks = self.core.marks();
+        shared.marks.send_replace(marks);
+        if self.core.is_fenced() {
+            shared.role.send_replace(Role::Fenced);
+        } else if marks.written > marks.durable {
+            shared.syncs.ring(self.core.wants_sync());
         }
-        let since = self.start.clock.monotonic().saturating_sub(self.last_sync);
-        self.start.flush_interval.saturating_sub(since)
-    }
-
-    fn publish(&mut self) {
-        let marks = self.start.core.marks();
-        self.shared.marks.send_replace(marks);
-        if self.start.core.is_fenced() {
-            self.shared.role.send_replace(Role::Fenced);
-        }
-        self.start.after_block.committed(marks);
+        self.after_block.committed(marks);
     }
 
     /// Waits for a checkpoint when the views hold too much, but not for ever: without one, memory is what is left.
-    fn throttle(&mut self) {
-        if !self.start.after_block.is_behind() || self.start.core.is_fenced() {
+    fn throttle(&mut self, shared: &Shared) {
+        if !self.after_block.is_behind() || self.core.is_fenced() {
             return;
         }
         // Only what is durable can be checkpointed.
-        self.start.core.sync();
-        self.publish();
+        self.core.sync();
+        self.publish(shared);
         for _ in 0..THROTTLE_STEPS {
-            if !self.start.after_block.is_behind() {
+            if !self.after_block.is_behind() {
                 return;
             }
             std::thread::sleep(THROTTLE_STEP);
         }
     }
 
-    fn serve_asked(&mut self) {
-        let asked = std::mem::take(&mut *self.shared.asked.lock());
-        if self.start.core.is_fenced() {
+    fn serve(&mut self, asked: &Asked) {
+        if self.core.is_fenced() {
             return;
         }
         if let Some(before) = asked.trim {
-            match self.start.core.writer().trim(before) {
+            match self.core.writer().trim(before) {
                 Ok(trimmed) => tracing::debug!(start = %trimmed.start, "the log was trimmed"),
                 Err(error) => tracing::warn!(%error, "trimming the log failed"),
             }
         }
         if asked.superblock
-            && let Err(error) = self.start.core.writer().write_superblock(false)
+            && let Err(error) = self.core.writer().write_superblock(false)
         {
             tracing::warn!(%error, "writing the superblock failed");
         }
     }
 
-    /// Bytes that were only written are synced after a while, so that a loss of power takes little.
-    fn sync_if_due(&mut self) {
-        let marks = self.start.core.marks();
-        if marks.written == marks.durable || self.start.core.is_fenced() {
-            return;
-        }
-        let now = self.start.clock.monotonic();
-        if now.saturating_sub(self.last_sync) < self.start.flush_interval {
-            return;
-        }
-        self.last_sync = now;
-        self.start.core.sync();
-        self.publish();
-    }
-
-    fn finish(mut self) {
-        if !self.start.core.is_fenced() {
-            self.start.core.sync();
-        }
-        if !self.start.core.is_fenced()
-            && let Err(error) = self.start.core.writer().write_superblock(true)
+    fn finish(&mut self, shared: &Shared) {
+        self.core.sync();
+        if !self.core.is_fenced()
+            && let Err(error) = self.core.writer().write_superblock(true)
         {
             tracing::warn!(%error, "writing the last superblock failed");
         }
-        self.publish();
-        if !self.start.core.is_fenced() {
-            self.shared.role.send_replace(Role::Closed);
+        self.publish(shared);
+        if !self.core.is_fenced() {
+            shared.role.send_replace(Role::Closed);
+        }
+    }
+}
+
+impl Shared {
+    /// The log's thread.
+    fn write(&self) {
+        loop {
+            let open = self.inbox.wait(IDLE);
+            let mut pen = self.pen.lock();
+            loop {
+                let Pen { batches, .. } = &mut *pen;
+                self.inbox.drain(batches);
+                if batches.is_empty() {
+                    break;
+                }
+                pen.write(self);
+                pen.throttle(self);
+            }
+            let asked = std::mem::take(&mut *self.asked.lock());
+            pen.serve(&asked);
+            if !open {
+                pen.finish(self);
+                return;
+            }
+        }
+    }
+
+    fn drive(&self) {
+        for _ in 0..DRIVES {
+            // Who holds the pen looks into the inbox when it is given back.
+            let Some(mut pen) = self.pen.try_lock() else {
+                return;
+            };
+            let Pen {
+                core,
+                batches,
+                after_block,
+                ..
+            } = &mut *pen;
+            let taken = self.inbox.drain_few(batches, |count, bytes| {
+                count <= FEW_BATCHES
+                    && bytes <= FEW_BYTES
+                    && core.is_ready_for(bytes)
+                    && !after_block.is_behind()
+            });
+            if taken == Taken::Some {
+                pen.write(self);
+            }
+            drop(pen);
+            if taken == Taken::TooMany {
+                break;
+            }
+            if self.inbox.is_empty() {
+                return;
+            }
+        }
+        self.inbox.call();
+    }
+
+    /// The syncing thread. Somebody may have found the pen in its hand.
+    fn sync(&self) {
+        while self.syncs.wait() {
+            let job = self.pen.lock().core.begin_sync();
+            self.inbox.call();
+            if let Some(job) = job {
+                let outcome = job.run();
+                let mut pen = self.pen.lock();
+                pen.core.finish_sync(&job, outcome);
+                pen.publish(self);
+            }
+            self.inbox.call();
         }
     }
 }

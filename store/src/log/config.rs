@@ -43,6 +43,9 @@ pub struct LogConfig {
     /// Most bytes that may be written and not synced; a write beyond it syncs first. Bounds how far behind a torn block
     /// recovery has to look for witnesses.
     pub unsynced_bytes_max: u64,
+    /// How far back in the log a record may borrow bytes, if this open creates the log; a log keeps what it was created
+    /// with. What retention gives up stays on the disk for as many bytes more, so that no record loses what it borrows.
+    pub new_reach_bytes: u64,
     /// Opening checks every block from the start of the log instead of from the last superblock.
     pub verify_on_open: bool,
 }
@@ -58,6 +61,7 @@ impl Default for LogConfig {
             ready_ahead: 1,
             disk_bytes_max: 64 << 30,
             unsynced_bytes_max: 64 << 20,
+            new_reach_bytes: 256 << 20,
             verify_on_open: false,
         }
     }

@@ -70,7 +70,7 @@ pub(super) fn recover(
         Some(superblock) => (superblock, false),
         None if has_segments => return Err(OpenError::Superblock),
         None => {
-            let state = Superblock::new(config.new_log_id, config.node_id);
+            let state = Superblock::new(config.new_log_id, config.node_id, config.new_reach_bytes);
             (SuperblockFile::create(disk.as_ref(), state)?, true)
         }
     };

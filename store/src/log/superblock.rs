@@ -48,6 +48,8 @@ pub struct Superblock {
     pub start: Position,
     /// Position up to which the log was known to be committed.
     pub commit: Position,
+    /// How far back a record may borrow bytes. It decides where a trimmed log begins for readers, so it never changes.
+    pub reach_bytes: u64,
     /// The writer ended in order.
     pub is_clean: bool,
     /// A write or sync failed when the log was durable up to here.
@@ -58,13 +60,14 @@ pub struct Superblock {
 }
 
 impl Superblock {
-    pub(super) fn new(log_id: LogId, node_id: NodeId) -> Self {
+    pub(super) fn new(log_id: LogId, node_id: NodeId, reach_bytes: u64) -> Self {
         Self {
             log_id,
             node_id,
             epoch: 0,
             start: Position::ZERO,
             commit: Position::ZERO,
+            reach_bytes,
             is_clean: true,
             suspect: None,
             sequence: 0,
@@ -112,6 +115,7 @@ impl Superblock {
         put(&mut page, 104, &self.durable.chain.to_le_bytes());
         let holes = &self.holes[..self.holes.len().min(HOLES_MAX)];
         put(&mut page, 108, &(holes.len() as u32).to_le_bytes());
+        put(&mut page, 112, &self.reach_bytes.to_le_bytes());
         for (hole, at) in holes.iter().zip((HOLES_AT..).step_by(16)) {
             put(&mut page, at, &hole.from.0.to_le_bytes());
             put(&mut page, at + 8, &hole.to.0.to_le_bytes());
@@ -134,6 +138,7 @@ impl Superblock {
             epoch: u64_at(40),
             start: Position(u64_at(48)),
             commit: Position(u64_at(56)),
+            reach_bytes: u64_at(112),
             is_clean: flags & FLAG_CLEAN != 0,
             suspect: (flags & FLAG_SUSPECT != 0).then(|| Position(u64_at(64))),
             sequence: u64_at(16),
@@ -253,7 +258,7 @@ mod tests {
                     to: Position(i * 8 + 8),
                 })
                 .collect(),
-            ..Superblock::new(LogId(1), NodeId(2))
+            ..Superblock::new(LogId(1), NodeId(2), 8192)
         }
     }
 

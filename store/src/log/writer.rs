@@ -56,6 +56,24 @@ pub struct Trimmed {
     pub removed: usize,
 }
 
+/// A sync of what was written when it began, to be run beside the writer.
+#[derive(Debug)]
+pub struct SyncJob {
+    segments: Vec<Arc<Segment>>,
+    mark: Mark,
+}
+
+impl SyncJob {
+    /// Waits for the disk.
+    ///
+    /// # Errors
+    /// What became durable is unknown.
+    pub fn run(&self) -> Result<(), IoError> {
+        let mut segments = self.segments.iter();
+        segments.try_for_each(|segment| segment.file.sync_data())
+    }
+}
+
 /// The block being put together. The bytes stay until the next one is begun.
 #[derive(Debug, Default)]
 struct Staging {
@@ -177,6 +195,12 @@ impl LogWriter {
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
         self.pool.used()
+    }
+
+    /// How far back a record may borrow bytes.
+    #[must_use]
+    pub fn reach_bytes(&self) -> u64 {
+        self.superblock.state.reach_bytes
     }
 
     /// Wall clock of the newest block; store times never fall below it.
@@ -378,6 +402,55 @@ impl LogWriter {
         self.durable = self.written;
         self.shared.publish_durable(self.durable.position);
         Ok(self.durable.position)
+    }
+
+    /// What has to be synced to make everything durable that is written now; `None` if it is. The writer goes on meanwhile
+    /// and hears of the outcome by [`LogWriter::finish_sync`].
+    #[must_use]
+    pub fn begin_sync(&self) -> Option<SyncJob> {
+        let is_behind = self.fenced.is_none() && self.durable.position < self.written.position;
+        is_behind.then(|| SyncJob {
+            segments: self.unsynced.clone(),
+            mark: self.written,
+        })
+    }
+
+    /// Takes over the outcome of a sync that was begun here.
+    ///
+    /// # Errors
+    /// A failed sync fences.
+    pub fn finish_sync(
+        &mut self,
+        job: &SyncJob,
+        outcome: Result<(), IoError>,
+    ) -> Result<Position, LogError> {
+        self.check()?;
+        if let Err(e) = outcome {
+            return Err(self.fence(e));
+        }
+        if self.durable.position < job.mark.position {
+            self.durable = job.mark;
+            self.shared.publish_durable(self.durable.position);
+        }
+        // A segment that is written still may hold newer bytes.
+        self.unsynced.retain(|s| s.end() > self.durable.position);
+        Ok(self.durable.position)
+    }
+
+    /// True if a block of so many bytes of records needs neither another segment nor a sync.
+    #[must_use]
+    pub fn is_ready_for(&self, bytes: usize) -> bool {
+        let span = span_of(bytes);
+        let behind = self.next.position.0 - self.durable.position.0;
+        self.fenced.is_none()
+            && span <= self.room()
+            && behind.saturating_add(span) <= self.config.unsynced_bytes_max
+    }
+
+    /// Most bytes that may be written and not synced.
+    #[must_use]
+    pub fn unsynced_bytes_max(&self) -> u64 {
+        self.config.unsynced_bytes_max
     }
 
     /// Tells up to where the log is committed, for the next superblock.

@@ -57,6 +57,7 @@ pub struct World {
 /// The store of one life.
 struct Alive {
     core: Core,
+    reach_bytes: u64,
     reader: Reader,
     views: Arc<Views>,
     prewriter: Prewriter,
@@ -79,9 +80,9 @@ impl World {
                 block_bytes: [4 << 10, 64 << 10][rng.below(2) as usize],
                 unsynced_bytes_max: 1 << 20,
                 disk_bytes_max: first_segment_bytes * 64,
+                new_reach_bytes: first_segment_bytes,
                 ..LogConfig::default()
             },
-            reach_bytes: first_segment_bytes,
             ..Options::default()
         };
         Self {
@@ -155,11 +156,14 @@ impl World {
 
     fn open(&mut self) -> Option<Alive> {
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        // A log keeps the reach it was created with, whatever later settings say.
+        let mut options = self.store.clone();
+        options.log.new_reach_bytes *= 1 + self.rng.below(3);
         match recover(
             disk,
             Box::new(self.kv.clone()),
             Arc::new(self.clock.clone()),
-            &self.store,
+            &options,
         ) {
             Ok(Recovered {
                 writer,
@@ -169,10 +173,12 @@ impl World {
                 last_ms,
                 ..
             }) => {
-                let core = Core::new(writer, views.clone(), last_ms, self.store.reach_bytes);
+                let reach_bytes = writer.reach_bytes();
+                let core = Core::new(writer, views.clone(), last_ms);
                 let reader = Reader::new(log, views.clone(), 1 << 16, core.committed());
                 Some(Alive {
                     core,
+                    reach_bytes,
                     reader,
                     views,
                     prewriter,
@@ -191,7 +197,7 @@ impl World {
 
     fn compare(&mut self, alive: &Alive) {
         let segments = alive.reader.segments();
-        let log_start = visible_start(&segments, alive.reader.log_start(), self.store.reach_bytes);
+        let log_start = visible_start(&segments, alive.reader.log_start(), alive.reach_bytes);
         let mut fired = HashSet::new();
         for number in 1..=QUEUES {
             let queue = QueueId(number);
@@ -298,13 +304,28 @@ impl World {
                 let _ = alive.prewriter.step(budget);
             }
             92..95 => self.retain(alive),
-            95..97 => alive.core.sync(),
+            95..96 => alive.core.sync(),
+            96..97 => self.sync_beside(alive),
             97..98 => self.clock.set_wall(self.clock.now_ms() - 5_000),
             98..99 => self.plan_fault(),
             _ => {
                 let queue = QueueId(self.rng.range(1, QUEUES + 1));
                 self.read_queue(alive, queue);
             }
+        }
+    }
+
+    /// A sync that runs while the log is written.
+    fn sync_beside(&mut self, alive: &mut Alive) {
+        if let Some(job) = alive.core.begin_sync() {
+            for _ in 0..self.rng.below(3) {
+                self.append(alive);
+            }
+            let outcome = job.run();
+            for _ in 0..self.rng.below(2) {
+                self.append(alive);
+            }
+            alive.core.finish_sync(&job, outcome);
         }
     }
 
@@ -457,7 +478,7 @@ impl World {
                 return;
             }
             let reader = &alive.reader;
-            let (end, reach) = (alive.core.marks().committed, self.store.reach_bytes);
+            let (end, reach) = (alive.core.marks().committed, alive.reach_bytes);
             let may_borrow = |at: Position| borrow && end.0 - at.0 <= reach / 2;
             let records = firing(&due, may_borrow, |timer| {
                 reader
@@ -503,7 +524,7 @@ impl World {
         let Ok(pin) = alive.views.oldest_pin() else {
             return;
         };
-        let (floor, reach) = (alive.views.trim_floor(), self.store.reach_bytes);
+        let (floor, reach) = (alive.views.trim_floor(), alive.reach_bytes);
         let most = pin.map_or(durable, |pin| {
             durable.min(Position(pin.0.saturating_sub(reach)))
         });
