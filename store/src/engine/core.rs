@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use smallvec::SmallVec;
 
 use crate::api::{AppendError, Batch, Completion, Done, Placed, Receipt};
-use crate::io::IoError;
 use crate::log::{LogError, LogWriter, SyncJob};
 use crate::record::{Prepared, RECORD_MAX, Record, Stamp};
 use crate::types::{Durability, Position};
@@ -181,16 +180,16 @@ impl Core {
 
     /// Begins a sync of what is written that runs beside further steps; `None` if everything is durable.
     #[must_use]
-    pub fn begin_sync(&self) -> Option<SyncJob> {
+    pub fn begin_sync(&mut self) -> Option<Arc<SyncJob>> {
         self.writer.begin_sync()
     }
 
-    /// Takes over the outcome of a sync. A failure fences the log.
-    pub fn finish_sync(&mut self, job: &SyncJob, outcome: Result<(), IoError>) {
+    /// Takes over the outcome of the sync that was begun, waiting for it if need be. A failure fences the log.
+    pub fn finish_sync(&mut self) {
         if self.fenced {
             return;
         }
-        if let Err(error) = self.writer.finish_sync(job, outcome) {
+        if let Err(error) = self.writer.finish_sync() {
             self.fault(&error);
         }
     }

@@ -307,9 +307,10 @@ impl Shared {
             let job = self.pen.lock().core.begin_sync();
             self.inbox.call();
             if let Some(job) = job {
-                let outcome = job.run();
+                // The outcome stays with the job: whoever writes next takes it over.
+                let _ = job.run();
                 let mut pen = self.pen.lock();
-                pen.core.finish_sync(&job, outcome);
+                pen.core.finish_sync();
                 pen.publish(self);
             }
             self.inbox.call();

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use crate::io::{Clock, Disk, IoError};
 use crate::record::{Prepared, RECORD_MAX, Stamp};
 use crate::types::{Flavour, Position};
@@ -57,20 +59,28 @@ pub struct Trimmed {
 }
 
 /// A sync of what was written when it began, to be run beside the writer.
+///
+/// A system tells of a failed sync once, and a later sync of the same file may succeed although bytes are lost. So no
+/// sync of the writer's own overtakes this one: it waits for the outcome, or runs this one first.
 #[derive(Debug)]
 pub struct SyncJob {
     segments: Vec<Arc<Segment>>,
     mark: Mark,
+    outcome: Mutex<Option<Result<(), IoError>>>,
 }
 
 impl SyncJob {
-    /// Waits for the disk.
+    /// Syncs, once; waits if it is under way.
     ///
     /// # Errors
     /// What became durable is unknown.
     pub fn run(&self) -> Result<(), IoError> {
-        let mut segments = self.segments.iter();
-        segments.try_for_each(|segment| segment.file.sync_data())
+        let mut outcome = self.outcome.lock();
+        let sync = || {
+            let mut segments = self.segments.iter();
+            segments.try_for_each(|segment| segment.file.sync_data())
+        };
+        outcome.get_or_insert_with(sync).clone()
     }
 }
 
@@ -115,6 +125,8 @@ pub struct LogWriter {
     /// Segment that holds, or ends at, the next position. `None` only before the first block of a log.
     active: Option<Arc<Segment>>,
     unsynced: Vec<Arc<Segment>>,
+    /// A sync that was begun and whose outcome was not taken over yet.
+    syncing: Option<Arc<SyncJob>>,
     epoch: u64,
     /// The next block; ahead of `written` by a pad after a roll.
     next: Mark,
@@ -153,6 +165,7 @@ impl LogWriter {
             shared: parts.shared,
             active: parts.active,
             unsynced: Vec::new(),
+            syncing: None,
             epoch: parts.epoch,
             next: parts.mark,
             written: parts.mark,
@@ -392,7 +405,7 @@ impl LogWriter {
     /// # Errors
     /// A failed sync fences; what became durable is unknown.
     pub fn sync(&mut self) -> Result<Position, LogError> {
-        self.check()?;
+        self.finish_sync()?;
         for at in 0..self.unsynced.len() {
             if let Err(e) = self.unsynced[at].file.sync_data() {
                 return Err(self.fence(e));
@@ -407,25 +420,30 @@ impl LogWriter {
     /// What has to be synced to make everything durable that is written now; `None` if it is. The writer goes on meanwhile
     /// and hears of the outcome by [`LogWriter::finish_sync`].
     #[must_use]
-    pub fn begin_sync(&self) -> Option<SyncJob> {
-        let is_behind = self.fenced.is_none() && self.durable.position < self.written.position;
-        is_behind.then(|| SyncJob {
+    pub fn begin_sync(&mut self) -> Option<Arc<SyncJob>> {
+        let is_behind = self.durable.position < self.written.position;
+        if self.fenced.is_some() || self.syncing.is_some() || !is_behind {
+            return None;
+        }
+        let job = Arc::new(SyncJob {
             segments: self.unsynced.clone(),
             mark: self.written,
-        })
+            outcome: Mutex::default(),
+        });
+        self.syncing = Some(Arc::clone(&job));
+        Some(job)
     }
 
-    /// Takes over the outcome of a sync that was begun here.
+    /// Takes over the outcome of the sync that was begun, waiting for it if need be.
     ///
     /// # Errors
     /// A failed sync fences.
-    pub fn finish_sync(
-        &mut self,
-        job: &SyncJob,
-        outcome: Result<(), IoError>,
-    ) -> Result<Position, LogError> {
+    pub fn finish_sync(&mut self) -> Result<Position, LogError> {
         self.check()?;
-        if let Err(e) = outcome {
+        let Some(job) = self.syncing.take() else {
+            return Ok(self.durable.position);
+        };
+        if let Err(e) = job.run() {
             return Err(self.fence(e));
         }
         if self.durable.position < job.mark.position {
