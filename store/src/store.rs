@@ -111,8 +111,10 @@ impl Store {
         mut options: Options,
     ) -> Result<Self, OpenError> {
         // What is kept for borrowers must leave a small disk room for retention to work in.
-        let share = disk.space()?.total / REACH_SHARE;
-        options.log.new_reach_bytes = options.log.new_reach_bytes.min(share);
+        let total = disk.space()?.total;
+        options.log.new_reach_bytes = options.log.new_reach_bytes.min(total / REACH_SHARE);
+        let spare_percent = 100u8.saturating_sub(options.disk_full_percent);
+        options.log.disk_spare_bytes = total / 100 * u64::from(spare_percent);
         let opened = recover(disk.clone(), kv, clock.clone(), &options)?;
         let Recovered {
             writer,

@@ -18,7 +18,6 @@ struct Waiting {
     /// A batch asks for more than a write.
     has_durable: bool,
     closed: bool,
-    woken: bool,
     parked: bool,
 }
 
@@ -131,12 +130,11 @@ impl Inbox {
     /// Waits up to `patience` for something to come. Returns false once the inbox is closed and empty.
     pub fn wait(&self, patience: Duration) -> bool {
         let mut waiting = self.waiting.lock();
-        if waiting.batches.is_empty() && !waiting.closed && !waiting.woken {
+        if waiting.batches.is_empty() && !waiting.closed {
             waiting.parked = true;
             self.arrived.wait_for(&mut waiting, patience);
             waiting.parked = false;
         }
-        waiting.woken = false;
         !waiting.closed || !waiting.batches.is_empty()
     }
 
@@ -175,12 +173,6 @@ impl Inbox {
         drop(waiting);
         self.room.notify_waiters();
         Taken::Some
-    }
-
-    /// Makes the log's thread return from its wait at once.
-    pub fn wake(&self) {
-        self.waiting.lock().woken = true;
-        self.arrived.notify_one();
     }
 
     /// Refuses further batches; what already waits is still drained.

@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use smallvec::smallvec;
 
+use crate::api::{Batch, Done};
+use crate::change;
 use crate::io::{Clock, Disk};
 use crate::log::{LogError, LogReader, Prewriter, SegmentView};
 use crate::options::Options;
 use crate::recover::{beyond_reach, visible_start};
-use crate::types::Position;
+use crate::types::{Durability, Position};
 use crate::view::Views;
 
 use super::local::LocalLog;
@@ -87,12 +90,9 @@ impl Keeper {
         let mut last_checkpoint = (self.clock.monotonic(), self.marks().committed);
         let mut last_retention = Duration::ZERO;
         let mut patience = Duration::ZERO;
+        let mut made_room = false;
         while self.bell.sleep(patience) {
-            patience = if self.prewrite() {
-                Duration::ZERO
-            } else {
-                LOOK
-            };
+            let has_more = self.prewrite();
             let now = self.clock.monotonic();
             let marks = self.marks();
             if marks.durable != last_superblock.1
@@ -113,15 +113,20 @@ impl Keeper {
                     self.checkpoint();
                 }
             }
-            let pause = if self.is_full || self.is_low {
-                LOOK
-            } else {
-                self.options.retention_interval
+            let pause = match (made_room, self.is_full || self.is_low) {
+                (true, _) => Duration::ZERO,
+                (false, true) => LOOK,
+                (false, false) => self.options.retention_interval,
             };
             if now.saturating_sub(last_retention) >= pause {
                 last_retention = now;
-                self.retain();
+                made_room = self.retain();
             }
+            patience = if has_more || made_room {
+                Duration::ZERO
+            } else {
+                LOOK
+            };
         }
         self.checkpoint();
     }
@@ -149,7 +154,8 @@ impl Keeper {
         }
     }
 
-    fn retain(&mut self) {
+    /// One step of retention; true if it got further, so that another may as well.
+    fn retain(&mut self) -> bool {
         // A full log refuses by itself; a full disk has to be looked at.
         let of_disk = self.disk_percent();
         let refuse = of_disk >= self.options.disk_full_percent;
@@ -174,13 +180,37 @@ impl Keeper {
             if let Err(error) = self.views.trim(visible) {
                 tracing::warn!(%error, "the index keeps expired entries for now");
             }
+            let start = self.reader.start();
             self.log.trim(before);
-        } else if goal > self.views.trim_floor() {
+            return self.reader.start() > start;
+        }
+        let floor = self.views.trim_floor();
+        if goal > floor {
             // What is expired is held only because the snapshots are older: make newer ones.
             self.checkpoint();
             if let Err(error) = self.views.snapshot() {
                 tracing::warn!(%error, "a snapshot could not be written");
             }
+            if self.views.trim_floor() == floor {
+                self.advance();
+            }
+        }
+        self.views.trim_floor() > floor
+    }
+
+    /// Appends a record that changes nothing. While records are refused the log may stand still, and two snapshots cannot
+    /// stand at one position.
+    fn advance(&self) {
+        let Ok(record) = change::draft(&[]).prepare() else {
+            return;
+        };
+        let batch = Batch {
+            records: smallvec![record],
+            durability: Durability::Durable,
+            done: Done::Ignore,
+        };
+        if let Err(refused) = self.log.propose(batch) {
+            tracing::debug!(error = %refused.error, "the log cannot be advanced now");
         }
     }
 

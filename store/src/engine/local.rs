@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::api::{Batch, Refused};
@@ -36,13 +36,6 @@ const DRIVES: usize = 4;
 /// Longest pause between two blocks while the views are behind: so many times so long.
 const THROTTLE_STEPS: u32 = 100;
 const THROTTLE_STEP: Duration = Duration::from_millis(5);
-
-/// What other threads ask of the log's thread between blocks.
-#[derive(Debug, Default)]
-struct Asked {
-    trim: Option<Position>,
-    superblock: bool,
-}
 
 /// Hears of every committed block, on the thread that wrote it.
 pub(crate) trait AfterBlock: Send + std::fmt::Debug {
@@ -69,7 +62,6 @@ pub(crate) struct Shared {
     pub(crate) committed: Arc<AtomicU64>,
     pub(crate) blocks: Arc<AtomicU64>,
     pen: Mutex<Pen>,
-    asked: Mutex<Asked>,
     syncs: SyncBell,
     marks: watch::Sender<Marks>,
     role: watch::Sender<Role>,
@@ -108,7 +100,6 @@ impl LocalLog {
                 clock: start.clock,
                 after_block: start.after_block,
             }),
-            asked: Mutex::default(),
             syncs: SyncBell::new(start.flush_interval),
             marks: watch::Sender::new(marks),
             role: watch::Sender::new(Role::Leader { epoch: start.epoch }),
@@ -133,10 +124,15 @@ impl LocalLog {
         &self.shared
     }
 
-    /// Asks for a superblock to be written soon.
+    /// Writes a superblock between two blocks.
     pub(crate) fn write_superblock(&self) {
-        self.shared.asked.lock().superblock = true;
-        self.shared.inbox.wake();
+        self.shared.with_pen(|pen| {
+            if !pen.core.is_fenced()
+                && let Err(error) = pen.core.writer().write_superblock(false)
+            {
+                tracing::warn!(%error, "writing the superblock failed");
+            }
+        });
     }
 
     /// Refuses further batches, finishes what waits, syncs, marks the log as cleanly closed and joins the threads.
@@ -173,8 +169,15 @@ impl LogEngine for LocalLog {
     }
 
     fn trim(&self, before: Position) {
-        self.shared.asked.lock().trim = Some(before);
-        self.shared.inbox.wake();
+        self.shared.with_pen(|pen| {
+            if pen.core.is_fenced() {
+                return;
+            }
+            match pen.core.writer().trim(before) {
+                Ok(trimmed) => tracing::debug!(start = %trimmed.start, "the log was trimmed"),
+                Err(error) => tracing::warn!(%error, "trimming the log failed"),
+            }
+        });
     }
 }
 
@@ -198,39 +201,6 @@ impl Pen {
         self.after_block.committed(marks);
     }
 
-    /// Waits for a checkpoint when the views hold too much, but not for ever: without one, memory is what is left.
-    fn throttle(&mut self, shared: &Shared) {
-        if !self.after_block.is_behind() || self.core.is_fenced() {
-            return;
-        }
-        // Only what is durable can be checkpointed.
-        self.core.sync();
-        self.publish(shared);
-        for _ in 0..THROTTLE_STEPS {
-            if !self.after_block.is_behind() {
-                return;
-            }
-            std::thread::sleep(THROTTLE_STEP);
-        }
-    }
-
-    fn serve(&mut self, asked: &Asked) {
-        if self.core.is_fenced() {
-            return;
-        }
-        if let Some(before) = asked.trim {
-            match self.core.writer().trim(before) {
-                Ok(trimmed) => tracing::debug!(start = %trimmed.start, "the log was trimmed"),
-                Err(error) => tracing::warn!(%error, "trimming the log failed"),
-            }
-        }
-        if asked.superblock
-            && let Err(error) = self.core.writer().write_superblock(false)
-        {
-            tracing::warn!(%error, "writing the superblock failed");
-        }
-    }
-
     fn finish(&mut self, shared: &Shared) {
         self.core.sync();
         if !self.core.is_fenced()
@@ -250,23 +220,52 @@ impl Shared {
     fn write(&self) {
         loop {
             let open = self.inbox.wait(IDLE);
-            let mut pen = self.pen.lock();
-            loop {
-                let Pen { batches, .. } = &mut *pen;
-                self.inbox.drain(batches);
-                if batches.is_empty() {
-                    break;
-                }
-                pen.write(self);
-                pen.throttle(self);
+            while self.write_round() {
+                self.throttle();
             }
-            let asked = std::mem::take(&mut *self.asked.lock());
-            pen.serve(&asked);
             if !open {
-                pen.finish(self);
+                self.pen.lock().finish(self);
                 return;
             }
         }
+    }
+
+    /// Writes what waits; false if nothing did.
+    fn write_round(&self) -> bool {
+        let mut pen = self.pen.lock();
+        let Pen { batches, .. } = &mut *pen;
+        self.inbox.drain(batches);
+        let is_some = !batches.is_empty();
+        pen.write(self);
+        // Whoever waits for the pen has it between two rounds.
+        MutexGuard::unlock_fair(pen);
+        is_some
+    }
+
+    /// Waits for a checkpoint when the views hold too much, but not for ever: without one, memory is what is left.
+    fn throttle(&self) {
+        let is_behind = |pen: &Pen| pen.after_block.is_behind() && !pen.core.is_fenced();
+        if !is_behind(&self.pen.lock()) {
+            return;
+        }
+        // Only what is durable can be checkpointed.
+        self.with_pen(|pen| {
+            pen.core.sync();
+            pen.publish(self);
+        });
+        for _ in 0..THROTTLE_STEPS {
+            if !is_behind(&self.pen.lock()) {
+                return;
+            }
+            std::thread::sleep(THROTTLE_STEP);
+        }
+    }
+
+    /// Takes the pen as soon as it is free. Somebody may find it taken meanwhile and leave it at that.
+    fn with_pen<T>(&self, work: impl FnOnce(&mut Pen) -> T) -> T {
+        let done = work(&mut self.pen.lock());
+        self.inbox.call();
+        done
     }
 
     fn drive(&self) {
@@ -301,19 +300,17 @@ impl Shared {
         self.inbox.call();
     }
 
-    /// The syncing thread. Somebody may have found the pen in its hand.
+    /// The syncing thread.
     fn sync(&self) {
         while self.syncs.wait() {
-            let job = self.pen.lock().core.begin_sync();
-            self.inbox.call();
-            if let Some(job) = job {
+            if let Some(job) = self.with_pen(|pen| pen.core.begin_sync()) {
                 // The outcome stays with the job: whoever writes next takes it over.
                 let _ = job.run();
-                let mut pen = self.pen.lock();
-                pen.core.finish_sync();
-                pen.publish(self);
+                self.with_pen(|pen| {
+                    pen.core.finish_sync();
+                    pen.publish(self);
+                });
             }
-            self.inbox.call();
         }
     }
 }

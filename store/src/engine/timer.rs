@@ -18,6 +18,8 @@ use crate::view::Timer;
 
 /// Timers fired in one batch.
 pub const FIRE_RECORDS_MAX: usize = 256;
+/// Bytes of records in one batch, by more than one timer.
+const FIRE_BYTES_MAX: usize = 8 << 20;
 /// Longest sleep between looks at the timers.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -115,10 +117,17 @@ pub fn firing(
 ) -> SmallVec<[Prepared; 1]> {
     let mut records = SmallVec::new();
     let mut lost = Vec::new();
+    let mut bytes = 0;
     for timer in due {
+        if bytes >= FIRE_BYTES_MAX {
+            break;
+        }
         match read(timer) {
             Ok(scheduled) => match delivery(timer, &scheduled, &may_borrow) {
-                Ok(record) => records.push(record),
+                Ok(record) => {
+                    bytes += record.bytes();
+                    records.push(record);
+                }
                 Err(error) => {
                     tracing::error!(position = timer.position.0, %error, "a scheduled record cannot be delivered");
                     lost.push(Change::Cancel {

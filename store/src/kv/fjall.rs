@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ::fjall::config::{BlockSizePolicy, CompressionPolicy};
 use ::fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
@@ -55,8 +55,10 @@ impl Open {
 /// A fjall database in a folder of its own.
 pub struct FjallKv {
     path: PathBuf,
-    /// `None` only while the folder is being wiped, or after that failed.
+    /// `None` only while the database is closed to be wiped or opened again, or after that failed.
     open: RwLock<Option<Open>>,
+    /// A write failed, on a full disk perhaps: fjall takes none any more until it is opened again.
+    is_poisoned: AtomicBool,
     persists: AtomicU64,
     /// True if the database had to be made anew because it could not be opened.
     pub was_wiped: bool,
@@ -117,9 +119,27 @@ impl FjallKv {
         Ok(Self {
             path,
             open: RwLock::new(Some(open)),
+            is_poisoned: AtomicBool::new(false),
             persists: AtomicU64::new(0),
             was_wiped,
         })
+    }
+
+    /// Runs a write; after one that failed the database is opened again first. What was persisted is there then, and what
+    /// was not is as if power had been lost.
+    fn write<T>(&self, run: impl FnOnce(&Open) -> ::fjall::Result<T>) -> Result<T, KvError> {
+        if self.is_poisoned.load(Ordering::Acquire) {
+            let mut open = self.open.write();
+            *open = None;
+            *open = Some(Open::new(&self.path).map_err(failed)?);
+            self.is_poisoned.store(false, Ordering::Release);
+            tracing::info!("the index database was opened again after a failed write");
+        }
+        let outcome = self.with(|open| run(open).map_err(failed));
+        if outcome.is_err() {
+            self.is_poisoned.store(true, Ordering::Release);
+        }
+        outcome
     }
 
     fn with<T>(&self, run: impl FnOnce(&Open) -> Result<T, KvError>) -> Result<T, KvError> {
@@ -166,7 +186,7 @@ impl KvStore for FjallKv {
     }
 
     fn batch(&self, batch: Batch) -> Result<(), KvError> {
-        self.with(|open| {
+        self.write(|open| {
             let writes = last_of_each(batch.writes);
             let mut out =
                 ::fjall::OwnedWriteBatch::with_capacity(open.database.clone(), writes.len());
@@ -176,7 +196,7 @@ impl KvStore for FjallKv {
                     None => out.remove(&open.keyspace, key),
                 }
             }
-            out.commit().map_err(failed)
+            out.commit()
         })
     }
 
@@ -202,7 +222,7 @@ impl KvStore for FjallKv {
     }
 
     fn persist(&self) -> Result<(), KvError> {
-        self.with(|open| open.database.persist(PersistMode::SyncData).map_err(failed))?;
+        self.write(|open| open.database.persist(PersistMode::SyncData))?;
         self.persists.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

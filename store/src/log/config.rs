@@ -40,6 +40,8 @@ pub struct LogConfig {
     pub ready_ahead: usize,
     /// Most bytes all files of the log may take together.
     pub disk_bytes_max: u64,
+    /// Bytes of the disk that no new file of the log takes, so that others, the index first of all, can go on.
+    pub disk_spare_bytes: u64,
     /// Most bytes that may be written and not synced; a write beyond it syncs first. Bounds how far behind a torn block
     /// recovery has to look for witnesses.
     pub unsynced_bytes_max: u64,
@@ -60,6 +62,7 @@ impl Default for LogConfig {
             block_bytes: 1 << 20,
             ready_ahead: 1,
             disk_bytes_max: 64 << 30,
+            disk_spare_bytes: 0,
             unsynced_bytes_max: 64 << 20,
             new_reach_bytes: 256 << 20,
             verify_on_open: false,

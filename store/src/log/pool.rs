@@ -161,10 +161,17 @@ impl Pool {
         self.make(&mut state, smallest)
     }
 
+    /// Whether a new file may take so many bytes more.
+    fn check_room(&self, state: &State, bytes: u64) -> Result<(), LogError> {
+        // Where the room is not known, the disk itself will say.
+        let free = self.disk.space().map_or(u64::MAX, |space| space.free);
+        let fits = state.used.saturating_add(bytes) <= self.config.disk_bytes_max
+            && bytes.saturating_add(self.config.disk_spare_bytes) <= free;
+        if fits { Ok(()) } else { Err(LogError::Full) }
+    }
+
     fn make(&self, state: &mut State, bytes: u64) -> Result<Spare, LogError> {
-        if state.used.saturating_add(bytes) > self.config.disk_bytes_max {
-            return Err(LogError::Full);
-        }
+        self.check_room(state, bytes)?;
         let name = free_name(state.next_number);
         state.next_number += 1;
         match self.disk.create(&name, bytes) {
@@ -219,11 +226,12 @@ impl Prewriter {
         }
     }
 
-    /// Writes and syncs at most `budget` bytes of zeros. Returns whether there is more to do now; a full disk and
-    /// enough ready segments mean no.
+    /// Writes and syncs at most `budget` bytes of zeros. Returns whether there is more to do now; enough ready segments
+    /// mean no.
     ///
     /// # Errors
-    /// The file being filled was given up. The log is not affected.
+    /// [`LogError::Full`] if there is no room for another segment; otherwise the file being filled was given up. The log
+    /// is not affected.
     pub fn step(&self, budget: u64) -> Result<bool, LogError> {
         let Some(mut filling) = self.begin()? else {
             return Ok(false);
@@ -261,10 +269,10 @@ impl Prewriter {
             return Ok(Some(filling));
         }
         let bytes = state.target;
-        let enough = state.ready.len() >= pool.config.ready_ahead;
-        if enough || state.used.saturating_add(bytes) > pool.config.disk_bytes_max {
+        if state.ready.len() >= pool.config.ready_ahead {
             return Ok(None);
         }
+        pool.check_room(&state, bytes)?;
         let number = state.next_number;
         state.next_number += 1;
         state.used += bytes;
@@ -284,11 +292,10 @@ impl Prewriter {
                 let mut state = pool.state.lock();
                 state.used -= bytes;
                 state.is_busy = false;
-                if e == IoError::Full {
-                    Ok(None)
-                } else {
-                    Err(LogError::Io(e))
-                }
+                Err(match e {
+                    IoError::Full => LogError::Full,
+                    e => LogError::Io(e),
+                })
             }
         }
     }

@@ -24,6 +24,8 @@ const MESSAGES: u64 = 8_000;
 /// Messages acknowledged in the marks' test, more than twice the disk.
 const MESSAGES_BEYOND: u64 = 250_000;
 const REFUSALS: u64 = 50;
+/// What the server says of a checkpoint it could not write.
+const INDEX_FAILED: &str = "a checkpoint of the index failed";
 /// Without any progress; a server may look at its disk every few seconds only.
 const PATIENCE: Duration = Duration::from_secs(40);
 const MOUNT_LIMIT: Duration = Duration::from_secs(20);
@@ -72,12 +74,16 @@ pub fn filled(binary: Option<PathBuf>, durability: Durability) -> Result<Report>
             disk.grow()?;
             let resumed = actors.work(broker, report, |progress| {
                 let resumed = Progress::await_growth(&progress.acknowledged, MESSAGES, PATIENCE);
+                let failures = || server.log().matches(INDEX_FAILED).count();
+                let known = failures();
+                let goes_on = Progress::await_growth(&progress.acknowledged, MESSAGES, PATIENCE);
+                let indexed = failures() == known;
                 server.kill9();
-                resumed
+                resumed && goes_on && indexed
             });
             demand(
                 resumed,
-                "sends are not taken again when there is room",
+                "sends are not taken, or not indexed, again when there is room",
                 report,
             );
             server.restart()?;
@@ -137,6 +143,9 @@ fn run(
     if let Err(error) = script(&disk, &mut server, &mut actors, &mut report) {
         let text = format!("round {}: {error:#}\n{}", report.rounds, server.log());
         report.violations.add(text);
+    }
+    if report.violations.count() > 0 {
+        eprintln!("{}", server.log());
     }
     // A consumer that cannot commit for lack of room is refused as well.
     actors.complain(true, &mut report);
