@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossdock_store::api::{AppendError, Batch, Done, Receipt};
+use crossdock_store::api::{Batch, Done, Receipt};
 use crossdock_store::record::{Draft, Prepared, TailSource};
 use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -111,8 +110,8 @@ pub fn key_hash(topic: &str, key: &str) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// Checked messages with their queues chosen, ready to be handed to the store as often as it takes.
-#[derive(Clone, Debug)]
+/// Checked messages with their queues chosen, ready to be handed to the store.
+#[derive(Debug)]
 pub struct Ready {
     records: SmallVec<[Prepared; 1]>,
     queues: SmallVec<[u32; 1]>,
@@ -191,87 +190,34 @@ impl Hub {
         Ok(ready)
     }
 
-    /// Hands over what is ready; its outcome goes to `done`. Never waits.
+    /// Hands over what is ready; its outcome goes to `done`. Never waits. The log begins with it when the caller, having
+    /// nothing more to hand over, calls [`Hub::drive`].
     ///
     /// # Errors
-    /// Nothing was handed over and `done` will not hear of it. After `Busy`, wait for [`Hub::room`] and try again.
-    pub fn submit(&self, ready: &Ready, done: Done) -> Result<(), HubError> {
-        self.submit_owned(ready.clone(), done)
-    }
-
-    fn submit_owned(&self, ready: Ready, done: Done) -> Result<(), HubError> {
+    /// Nothing was handed over and `done` will not hear of it. After `Busy`, wait for [`Hub::room`] and prepare it again.
+    pub fn submit(&self, ready: Ready, done: Done) -> Result<(), HubError> {
         let batch = Batch {
             records: ready.records,
             durability: ready.durability,
             done,
         };
-        self.0
-            .store
-            .submit(batch)
-            .map_err(|refused| refused.error.into())
+        let added = self.0.store.add(batch);
+        added.map_err(|refused| refused.error.into())
     }
 
-    /// Publishes a message; its outcome goes to `done`. Returns the number of its queue. Never waits.
-    ///
-    /// # Errors
-    /// Nothing was published and `done` will not hear of it; `Busy` if there is no room.
-    pub fn publish(&self, message: Publish, done: Done) -> Result<u32, HubError> {
-        let ready = self.prepare(message)?;
-        let queue = ready.queue();
-        self.submit_owned(ready, done)?;
-        Ok(queue)
-    }
-
-    /// Publishes messages together, with neighbouring places in the log; their outcome goes to `done`. Returns the queue
-    /// number of each. Never waits.
-    ///
-    /// # Errors
-    /// As [`Hub::publish`].
-    pub fn publish_batch(
-        &self,
-        messages: impl IntoIterator<Item = Publish>,
-        done: Done,
-    ) -> Result<SmallVec<[u32; 1]>, HubError> {
-        let ready = self.prepare_batch(messages)?;
-        let queues = ready.queues.clone();
-        self.submit_owned(ready, done)?;
-        Ok(queues)
-    }
-
-    /// Hands over what is ready as soon as there is room; its outcome goes to the `Done` that `done` makes.
-    ///
-    /// # Errors
-    /// Nothing was handed over.
-    pub async fn submit_when_room(
-        &self,
-        ready: &Ready,
-        mut done: impl FnMut() -> Done,
-    ) -> Result<(), HubError> {
-        loop {
-            match self.submit(ready, done()) {
-                Err(HubError::Append(AppendError::Busy)) => self.room(ready.bytes()).await,
-                outcome => return outcome,
-            }
-        }
+    /// Begins with what was submitted: on this thread if it is little and needs no sync, so that a lone caller waits for
+    /// no other thread.
+    pub fn drive(&self) {
+        self.0.store.drive();
     }
 
     /// Publishes what is ready and waits for the outcome.
     ///
     /// # Errors
     /// It was not published, or may have been; the error says which.
-    pub async fn submit_wait(&self, ready: &Ready) -> Result<Receipt, HubError> {
-        let mut outcome = None;
-        self.submit_when_room(ready, || {
-            let (sender, receiver) = oneshot::channel();
-            outcome = Some(receiver);
-            Done::Once(sender)
-        })
-        .await?;
-        let lost = HubError::Internal("the log gave no outcome");
-        let Some(outcome) = outcome else {
-            return Err(lost);
-        };
-        Ok(outcome.await.map_err(|_| lost)??)
+    pub async fn submit_wait(&self, ready: Ready) -> Result<Receipt, HubError> {
+        let appended = self.0.store.append(ready.records, ready.durability);
+        Ok(appended.await?)
     }
 
     /// Publishes a message and waits for the outcome. Returns the number of its queue and where it came to stand.
@@ -280,8 +226,8 @@ impl Hub {
     /// It was not published, or may have been; the error says which.
     pub async fn publish_wait(&self, message: Publish) -> Result<(u32, Receipt), HubError> {
         let ready = self.prepare(message)?;
-        let receipt = self.submit_wait(&ready).await?;
-        Ok((ready.queue(), receipt))
+        let queue = ready.queue();
+        Ok((queue, self.submit_wait(ready).await?))
     }
 
     /// True if a message published soon may borrow bytes of the record at a position; otherwise it has to copy them.

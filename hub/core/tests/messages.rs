@@ -49,7 +49,7 @@ async fn a_batch_takes_neighbouring_offsets() {
     });
     let ready = node.hub.prepare_batch(batch).unwrap();
     assert_eq!(ready.queues(), [1, 1, 1]);
-    let receipt = node.hub.submit_wait(&ready).await.unwrap();
+    let receipt = node.hub.submit_wait(ready).await.unwrap();
     let offsets: Vec<u64> = receipt.iter().map(|placed| placed.offset).collect();
     assert_eq!(offsets, [0, 1, 2]);
     assert_eq!(bodies(&node.hub, &t, 1, 0).await, ["a", "b", "c"]);

@@ -148,7 +148,7 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
         (Done::Shared(session.decided(), token), Some(token))
     };
     let bytes = ready.bytes();
-    submit(session, door.hub.submit(&ready, done), token, bytes)
+    submit(session, door.hub.submit(ready, done), token, bytes)
 }
 
 /// What a submission came to; a token that will not be heard of is forgotten.
@@ -160,6 +160,7 @@ pub(super) fn submit(
 ) -> Result<Begun, Refusal> {
     match submitted {
         Ok(()) => {
+            session.submitted();
             if token.is_none() {
                 Stats::count(&session.door.stats.messages_in);
             }

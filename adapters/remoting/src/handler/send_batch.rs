@@ -104,5 +104,5 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
         (Done::Shared(session.decided(), token), Some(token))
     };
     let bytes = ready.bytes();
-    submit(session, door.hub.submit(&ready, done), token, bytes)
+    submit(session, door.hub.submit(ready, done), token, bytes)
 }
