@@ -188,8 +188,6 @@ impl<D: Door> Session<D> {
                 Err(error) => return End::Malformed(error),
             }
             if self.is_undriven {
-                // What other connections have to send joins the block.
-                tokio::task::yield_now().await;
                 self.drive();
                 self.answer_sends();
             }
