@@ -55,7 +55,7 @@ pub use name::{
     TEMPLATE_TOPIC, TopicName,
 };
 pub use position::Committed;
-pub use publish::{Publish, QueueChoice, Ready, key_hash};
+pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};
 pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossdock_store::api::{AppendError, Batch, Done, Receipt};
+use crossdock_store::api::{AppendError, Batch, Done, Receipt, Refused};
 use crossdock_store::record::{Draft, Prepared, TailSource};
 use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
@@ -111,8 +111,8 @@ pub fn key_hash(topic: &str, key: &str) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// Checked messages with their queues chosen, ready to be handed to the store as often as it takes.
-#[derive(Clone, Debug)]
+/// Checked messages with their queues chosen, ready to be handed to the store.
+#[derive(Debug)]
 pub struct Ready {
     records: SmallVec<[Prepared; 1]>,
     queues: SmallVec<[u32; 1]>,
@@ -132,6 +132,12 @@ impl Ready {
         self.queues.first().copied().unwrap_or_default()
     }
 
+    /// Number of messages.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+
     /// What the acknowledgement will promise.
     #[must_use]
     pub fn durability(&self) -> Durability {
@@ -142,6 +148,38 @@ impl Ready {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.records.iter().map(Prepared::bytes).sum()
+    }
+}
+
+/// What was not handed over, given back with the reason.
+#[derive(Debug)]
+pub struct Unsent {
+    /// Why.
+    pub error: HubError,
+    /// The messages.
+    pub ready: Ready,
+    /// Has heard nothing.
+    pub done: Done,
+}
+
+impl Unsent {
+    fn of(refused: Refused, queues: SmallVec<[u32; 1]>) -> Box<Self> {
+        let Refused { error, batch } = refused;
+        Box::new(Self {
+            error: error.into(),
+            ready: Ready {
+                records: batch.records,
+                queues,
+                durability: batch.durability,
+            },
+            done: batch.done,
+        })
+    }
+
+    /// True if it is only for want of room: wait for [`Hub::room`] and try again.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.error == HubError::Append(AppendError::Busy)
     }
 }
 
@@ -194,21 +232,22 @@ impl Hub {
     /// Hands over what is ready; its outcome goes to `done`. Never waits.
     ///
     /// # Errors
-    /// Nothing was handed over and `done` will not hear of it. After `Busy`, wait for [`Hub::room`] and try again.
-    pub fn submit(&self, ready: &Ready, done: Done) -> Result<(), HubError> {
-        self.submit_owned(ready.clone(), done)
-    }
-
-    fn submit_owned(&self, ready: Ready, done: Done) -> Result<(), HubError> {
+    /// Nothing was handed over, and everything is given back.
+    pub fn submit(&self, ready: Ready, done: Done) -> Result<(), Box<Unsent>> {
+        let Ready {
+            records,
+            queues,
+            durability,
+        } = ready;
         let batch = Batch {
-            records: ready.records,
-            durability: ready.durability,
+            records,
+            durability,
             done,
         };
         self.0
             .store
             .submit(batch)
-            .map_err(|refused| refused.error.into())
+            .map_err(|refused| Unsent::of(*refused, queues))
     }
 
     /// Publishes a message; its outcome goes to `done`. Returns the number of its queue. Never waits.
@@ -218,7 +257,7 @@ impl Hub {
     pub fn publish(&self, message: Publish, done: Done) -> Result<u32, HubError> {
         let ready = self.prepare(message)?;
         let queue = ready.queue();
-        self.submit_owned(ready, done)?;
+        self.submit(ready, done).map_err(|unsent| unsent.error)?;
         Ok(queue)
     }
 
@@ -234,23 +273,24 @@ impl Hub {
     ) -> Result<SmallVec<[u32; 1]>, HubError> {
         let ready = self.prepare_batch(messages)?;
         let queues = ready.queues.clone();
-        self.submit_owned(ready, done)?;
+        self.submit(ready, done).map_err(|unsent| unsent.error)?;
         Ok(queues)
     }
 
-    /// Hands over what is ready as soon as there is room; its outcome goes to the `Done` that `done` makes.
+    /// Hands over what is ready as soon as there is room; its outcome goes to `done`.
     ///
     /// # Errors
-    /// Nothing was handed over.
-    pub async fn submit_when_room(
-        &self,
-        ready: &Ready,
-        mut done: impl FnMut() -> Done,
-    ) -> Result<(), HubError> {
+    /// Nothing was handed over, and `done` will not hear of it.
+    pub async fn submit_when_room(&self, ready: Ready, done: Done) -> Result<(), HubError> {
+        let mut submitted = self.submit(ready, done);
         loop {
-            match self.submit(ready, done()) {
-                Err(HubError::Append(AppendError::Busy)) => self.room(ready.bytes()).await,
-                outcome => return outcome,
+            match submitted {
+                Ok(()) => return Ok(()),
+                Err(unsent) if unsent.wants_room() => {
+                    self.room(unsent.ready.bytes()).await;
+                    submitted = self.submit(unsent.ready, unsent.done);
+                }
+                Err(unsent) => return Err(unsent.error),
             }
         }
     }
@@ -259,19 +299,11 @@ impl Hub {
     ///
     /// # Errors
     /// It was not published, or may have been; the error says which.
-    pub async fn submit_wait(&self, ready: &Ready) -> Result<Receipt, HubError> {
-        let mut outcome = None;
-        self.submit_when_room(ready, || {
-            let (sender, receiver) = oneshot::channel();
-            outcome = Some(receiver);
-            Done::Once(sender)
-        })
-        .await?;
-        let lost = HubError::Internal("the log gave no outcome");
-        let Some(outcome) = outcome else {
-            return Err(lost);
-        };
-        Ok(outcome.await.map_err(|_| lost)??)
+    pub async fn submit_wait(&self, ready: Ready) -> Result<Receipt, HubError> {
+        let (sender, outcome) = oneshot::channel();
+        self.submit_when_room(ready, Done::Once(sender)).await?;
+        let lost = |_| HubError::Internal("the log gave no outcome");
+        Ok(outcome.await.map_err(lost)??)
     }
 
     /// Publishes a message and waits for the outcome. Returns the number of its queue and where it came to stand.
@@ -280,8 +312,8 @@ impl Hub {
     /// It was not published, or may have been; the error says which.
     pub async fn publish_wait(&self, message: Publish) -> Result<(u32, Receipt), HubError> {
         let ready = self.prepare(message)?;
-        let receipt = self.submit_wait(&ready).await?;
-        Ok((ready.queue(), receipt))
+        let queue = ready.queue();
+        Ok((queue, self.submit_wait(ready).await?))
     }
 
     /// True if a message published soon may borrow bytes of the record at a position; otherwise it has to copy them.
