@@ -25,9 +25,10 @@ pub struct Options {
     pub retain_for: Option<Duration>,
     /// How many bytes of log are kept; none: no limit.
     pub retain_bytes: Option<u64>,
-    /// Used share of the disk, in percent, at which the oldest segments go before their time.
+    /// Used share of the disk or of what the log may take, in percent, at which the oldest segments go before their time;
+    /// of a disk never while more than 8 GiB are free.
     pub disk_clean_percent: u8,
-    /// Used share of the disk, in percent, at which appends are refused.
+    /// Used share of the disk, in percent, at which appends are refused; never while more than 4 GiB are free.
     pub disk_full_percent: u8,
     /// How often retention looks for expired segments.
     pub retention_interval: Duration,

@@ -34,6 +34,8 @@ use crate::view::{Arrival, Views};
 
 /// Share of the disk that records may reach back over.
 const REACH_SHARE: u64 = 16;
+/// What is kept free of a large disk, where a share of it would be more than anything needs.
+pub(crate) const SPARE_MAX: u64 = 4 << 30;
 
 /// An open store. Cheap to clone; the last clone does not close it: [`Store::close`] does.
 #[derive(Clone, Debug)]
@@ -89,6 +91,12 @@ impl Inner {
     }
 }
 
+/// Bytes of a disk to be kept free when `percent` of it may be used, up to `most`.
+pub(crate) fn spare(total: u64, percent: u8, most: u64) -> u64 {
+    let share = total / 100 * u64::from(100u8.saturating_sub(percent));
+    share.min(most)
+}
+
 impl Store {
     /// Opens or creates the store in `folder`: recovers the log and the views, then starts the store's threads.
     ///
@@ -113,8 +121,7 @@ impl Store {
         // What is kept for borrowers must leave a small disk room for retention to work in.
         let total = disk.space()?.total;
         options.log.new_reach_bytes = options.log.new_reach_bytes.min(total / REACH_SHARE);
-        let spare_percent = 100u8.saturating_sub(options.disk_full_percent);
-        options.log.disk_spare_bytes = total / 100 * u64::from(spare_percent);
+        options.log.disk_spare_bytes = spare(total, options.disk_full_percent, SPARE_MAX);
         let opened = recover(disk.clone(), kv, clock.clone(), &options)?;
         let Recovered {
             writer,

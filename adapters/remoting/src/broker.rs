@@ -74,6 +74,10 @@ impl Door for Broker {
         self.advertise.address(local)
     }
 
+    fn drive(&self) {
+        self.hub.drive();
+    }
+
     async fn identify(&self, command: &Command, peer: &Peer) -> Result<Identity, Refusal> {
         auth::identify(&self.hub, command, peer).await
     }

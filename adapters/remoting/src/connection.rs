@@ -55,6 +55,8 @@ pub(crate) trait Door: std::fmt::Debug + Send + Sync + Sized + 'static {
     fn next_connection(&self) -> ConnectionId;
     /// The address under which a client that dialled `local` reaches the broker.
     fn advertised_to(&self, local: std::net::SocketAddr) -> std::net::SocketAddr;
+    /// Begins with the sends that handlers have submitted.
+    fn drive(&self);
     /// Who sends this request.
     fn identify(
         &self,
@@ -138,6 +140,8 @@ pub(crate) struct Session<D: Door> {
     outcomes: Vec<(u64, Outcome)>,
     tasks: Arc<Semaphore>,
     outbound: Outbound,
+    /// Sends were submitted that the log has not begun with.
+    is_undriven: bool,
     is_draining: bool,
 }
 
@@ -156,6 +160,7 @@ impl<D: Door> Session<D> {
             outcomes: Vec::new(),
             tasks: Arc::new(Semaphore::new(config.tasks_in_flight_max)),
             outbound,
+            is_undriven: false,
             is_draining: false,
         }
     }
@@ -181,6 +186,10 @@ impl<D: Door> Session<D> {
                 }
                 Ok(None) => {}
                 Err(error) => return End::Malformed(error),
+            }
+            if self.is_undriven {
+                self.drive();
+                self.answer_sends();
             }
             if self.flush().await.is_err() {
                 return End::Gone;
@@ -306,6 +315,7 @@ impl<D: Door> Session<D> {
     async fn make_room(&mut self) -> Result<(), crossdock_kit::PushError> {
         let decided = Arc::clone(self.pending.decided());
         while self.pending.is_full() {
+            self.drive();
             decided.reported().await;
             self.answer_sends();
             self.flush().await?;
@@ -331,6 +341,7 @@ impl<D: Door> Session<D> {
 
     /// Waits for `future` and keeps answering decided sends.
     async fn meanwhile<T>(&mut self, future: impl Future<Output = T>) -> T {
+        self.drive();
         let decided = Arc::clone(self.pending.decided());
         let mut future = pin!(future);
         loop {
@@ -343,6 +354,17 @@ impl<D: Door> Session<D> {
                     let _ = self.flush().await;
                 }
             }
+        }
+    }
+
+    /// Tells that a send was submitted: the log begins with it before the connection waits for anything.
+    pub(crate) fn submitted(&mut self) {
+        self.is_undriven = true;
+    }
+
+    fn drive(&mut self) {
+        if std::mem::take(&mut self.is_undriven) {
+            self.door.drive();
         }
     }
 
@@ -418,6 +440,13 @@ impl<D: Door> Session<D> {
             self.outbound.push(Frame::from(self.out.split())).await?;
         }
         Ok(())
+    }
+}
+
+impl<D: Door> Drop for Session<D> {
+    fn drop(&mut self) {
+        // Sends of a connection that ends as soon as they have come are stored like all others.
+        self.drive();
     }
 }
 

@@ -127,6 +127,10 @@ impl Door for NameServer {
             .map_or(local, |advertise| advertise.address(local))
     }
 
+    fn drive(&self) {
+        // Nothing here submits sends.
+    }
+
     async fn identify(&self, command: &Command, peer: &Peer) -> Result<Identity, Refusal> {
         auth::identify(&self.hub, command, peer).await
     }

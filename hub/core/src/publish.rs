@@ -8,7 +8,6 @@ use crossdock_store::api::{AppendError, Batch, Done, Receipt, Refused};
 use crossdock_store::record::{Draft, Prepared, TailSource};
 use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -229,7 +228,8 @@ impl Hub {
         Ok(ready)
     }
 
-    /// Hands over what is ready; its outcome goes to `done`. Never waits.
+    /// Hands over what is ready; its outcome goes to `done`. Never waits. The log begins with it when the caller, having
+    /// nothing more to hand over, calls [`Hub::drive`].
     ///
     /// # Errors
     /// Nothing was handed over, and everything is given back.
@@ -244,55 +244,14 @@ impl Hub {
             durability,
             done,
         };
-        self.0
-            .store
-            .submit(batch)
-            .map_err(|refused| Unsent::of(*refused, queues))
+        let added = self.0.store.add(batch);
+        added.map_err(|refused| Unsent::of(*refused, queues))
     }
 
-    /// Publishes a message; its outcome goes to `done`. Returns the number of its queue. Never waits.
-    ///
-    /// # Errors
-    /// Nothing was published and `done` will not hear of it; `Busy` if there is no room.
-    pub fn publish(&self, message: Publish, done: Done) -> Result<u32, HubError> {
-        let ready = self.prepare(message)?;
-        let queue = ready.queue();
-        self.submit(ready, done).map_err(|unsent| unsent.error)?;
-        Ok(queue)
-    }
-
-    /// Publishes messages together, with neighbouring places in the log; their outcome goes to `done`. Returns the queue
-    /// number of each. Never waits.
-    ///
-    /// # Errors
-    /// As [`Hub::publish`].
-    pub fn publish_batch(
-        &self,
-        messages: impl IntoIterator<Item = Publish>,
-        done: Done,
-    ) -> Result<SmallVec<[u32; 1]>, HubError> {
-        let ready = self.prepare_batch(messages)?;
-        let queues = ready.queues.clone();
-        self.submit(ready, done).map_err(|unsent| unsent.error)?;
-        Ok(queues)
-    }
-
-    /// Hands over what is ready as soon as there is room; its outcome goes to `done`.
-    ///
-    /// # Errors
-    /// Nothing was handed over, and `done` will not hear of it.
-    pub async fn submit_when_room(&self, ready: Ready, done: Done) -> Result<(), HubError> {
-        let mut submitted = self.submit(ready, done);
-        loop {
-            match submitted {
-                Ok(()) => return Ok(()),
-                Err(unsent) if unsent.wants_room() => {
-                    self.room(unsent.ready.bytes()).await;
-                    submitted = self.submit(unsent.ready, unsent.done);
-                }
-                Err(unsent) => return Err(unsent.error),
-            }
-        }
+    /// Begins with what was submitted: on this thread if it is little and needs no sync, so that a lone caller waits for
+    /// no other thread.
+    pub fn drive(&self) {
+        self.0.store.drive();
     }
 
     /// Publishes what is ready and waits for the outcome.
@@ -300,10 +259,8 @@ impl Hub {
     /// # Errors
     /// It was not published, or may have been; the error says which.
     pub async fn submit_wait(&self, ready: Ready) -> Result<Receipt, HubError> {
-        let (sender, outcome) = oneshot::channel();
-        self.submit_when_room(ready, Done::Once(sender)).await?;
-        let lost = |_| HubError::Internal("the log gave no outcome");
-        Ok(outcome.await.map_err(lost)??)
+        let appended = self.0.store.append(ready.records, ready.durability);
+        Ok(appended.await?)
     }
 
     /// Publishes a message and waits for the outcome. Returns the number of its queue and where it came to stand.

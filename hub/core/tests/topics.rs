@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use common::{Node, bodies, group, message, topic};
 use crossdock_hub::{
-    AttributeEdit, Done, Edit, Edits, ErrorKind, HubConfig, HubError, Perm, QueueChoice,
-    TEMPLATE_TOPIC, TopicSpec,
+    AttributeEdit, Edit, Edits, ErrorKind, HubConfig, HubError, Perm, QueueChoice, TEMPLATE_TOPIC,
+    TopicSpec,
 };
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_topic_created_anew_has_nothing_of_the_old_one() {
     assert!(node.hub.topic("T").is_none());
 
     // Handles taken earlier are of no use any more.
-    let refused = node.hub.publish(message(&old, "late"), Done::Ignore);
+    let refused = node.hub.prepare(message(&old, "late"));
     assert_eq!(refused.unwrap_err(), HubError::NoTopic("T".into()));
     let refused = node.hub.commit(&readers, &old, 0, 9);
     assert_eq!(refused.unwrap_err(), HubError::NoTopic("T".into()));

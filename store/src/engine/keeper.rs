@@ -11,10 +11,11 @@ use smallvec::smallvec;
 
 use crate::api::{Batch, Done};
 use crate::change;
-use crate::io::{Clock, Disk};
+use crate::io::{Clock, Disk, Space};
 use crate::log::{LogError, LogReader, Prewriter, SegmentView};
 use crate::options::Options;
 use crate::recover::{beyond_reach, visible_start};
+use crate::store::{SPARE_MAX, spare};
 use crate::types::{Durability, Position};
 use crate::view::Views;
 
@@ -157,13 +158,15 @@ impl Keeper {
     /// One step of retention; true if it got further, so that another may as well.
     fn retain(&mut self) -> bool {
         // A full log refuses by itself; a full disk has to be looked at.
-        let of_disk = self.disk_percent();
-        let refuse = of_disk >= self.options.disk_full_percent;
+        let (refuse, is_disk_low) = self.look_at_disk();
         if self.refusing.swap(refuse, Ordering::Relaxed) != refuse {
-            tracing::warn!(refuse, of_disk, "whether records are refused has changed");
+            tracing::warn!(
+                refuse,
+                "the room on the disk decides; whether records are refused has changed"
+            );
         }
         let of_log = percent(self.prewriter.disk_bytes(), self.options.log.disk_bytes_max);
-        self.is_low = self.is_full || of_disk.max(of_log) >= self.options.disk_clean_percent;
+        self.is_low = self.is_full || is_disk_low || of_log >= self.options.disk_clean_percent;
         let segments = self.reader.segments();
         let reach = self.reach_bytes;
         let mut goal = expired(&segments, self.clock.now_ms(), &self.options);
@@ -214,13 +217,17 @@ impl Keeper {
         }
     }
 
-    /// Used share of the disk, whoever uses it.
-    fn disk_percent(&self) -> u8 {
+    /// Whether so little of the disk is free, whoever uses it, that records are refused, and that segments go early.
+    fn look_at_disk(&self) -> (bool, bool) {
         match self.disk.space() {
-            Ok(space) => percent(space.total - space.free.min(space.total), space.total),
+            Ok(Space { total, free }) => {
+                let full = spare(total, self.options.disk_full_percent, SPARE_MAX);
+                let clean = spare(total, self.options.disk_clean_percent, 2 * SPARE_MAX);
+                (free <= full, free <= clean)
+            }
             Err(error) => {
                 tracing::warn!(%error, "the free space of the disk is not known");
-                0
+                (false, false)
             }
         }
     }

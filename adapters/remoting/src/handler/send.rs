@@ -156,17 +156,17 @@ pub(super) fn submit(
     ready: Ready,
     done: Done,
 ) -> Flow<Broker> {
-    let door = &session.door;
     let count = ready.count();
-    let Err(unsent) = door.hub.submit(ready, done) else {
+    let Err(unsent) = session.door.hub.submit(ready, done) else {
+        session.submitted();
         if meta.is_oneway {
             // All others are counted when they are answered.
-            Stats::add(&door.stats.messages_in, count as u64);
+            Stats::add(&session.door.stats.messages_in, count as u64);
         }
         return Flow::Done;
     };
     if unsent.wants_room() {
-        let (hub, bytes) = (door.hub.clone(), unsent.ready.bytes());
+        let (hub, bytes) = (session.door.hub.clone(), unsent.ready.bytes());
         let room = async move {
             hub.room(bytes).await;
             Ok(())

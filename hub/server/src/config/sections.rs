@@ -102,9 +102,10 @@ section! {
         first_segment_size: Size = Size::mib(16);
         /// Most disk space the data folder may take; "0" leaves it to the marks below.
         disk_max: Size = Size(0);
-        /// Share of the file system (or of disk_max) at which old segments are deleted early.
+        /// Used share of the file system (or of disk_max) at which old segments are deleted early; on a file system never
+        /// while more than 8 GiB are free.
         disk_clean_at: Percent = Percent(85);
-        /// Share of the file system (or of disk_max) at which appends are refused.
+        /// Used share of the file system at which appends are refused; never while more than 4 GiB are free.
         disk_full_at: Percent = Percent(90);
         /// Memory for messages that wait to be written; producers wait when it is full.
         append_queue: Size = Size::mib(64);
