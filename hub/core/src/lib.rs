@@ -40,7 +40,7 @@ pub use changelog::{Edit, Edits, Version};
 pub use config::{HubConfig, UserSeed};
 pub use delay::{DelayError, DelayLevels};
 pub use error::{ErrorKind, HubError, Outcome, Retry};
-pub use group::{Group, GroupConfig, OnDelete};
+pub use group::{DeclaredSubscription, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,
     UserChange,

@@ -160,6 +160,7 @@ impl Pull {
         }
         Stats::add(&door.stats.foreign_records_skipped, records.skipped as u64);
         Stats::add(&door.stats.messages_out, records.count as u64);
+        door.hub.delivered(&self.group, &self.topic, records.count);
         if records.count == 0 {
             // Nothing this protocol can show; go on behind it.
             return Ok(self.reply(
