@@ -43,7 +43,7 @@ pub use error::{ErrorKind, HubError, Outcome, Retry};
 pub use group::{DeclaredSubscription, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,
-    UserChange,
+    UserChange, sign,
 };
 pub use hub::Hub;
 pub use member::{
