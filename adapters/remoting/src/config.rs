@@ -8,6 +8,8 @@ use std::time::Duration;
 use crossdock_kit::{Budget, ListenerConfig, proxy_protocol};
 use crossdock_proto_remoting::DEFAULT_MAX_FRAME;
 
+use crate::register::Credential;
+
 /// Settings of the remoting door and its name server.
 #[derive(Clone, Debug)]
 pub struct RemotingConfig {
@@ -22,6 +24,8 @@ pub struct RemotingConfig {
     pub advertise: Option<String>,
     /// Foreign name servers (`host:port`) this broker registers itself with.
     pub register: Vec<String>,
+    /// What these registrations are signed with; unsigned if absent.
+    pub register_as: Option<Credential>,
     /// Pause between two registrations without a change of topics.
     pub register_period: Duration,
     /// Open connections of all three listeners together.
@@ -77,6 +81,7 @@ impl Default for RemotingConfig {
             listen_name_server: None,
             advertise: None,
             register: Vec::new(),
+            register_as: None,
             register_period: Duration::from_secs(30),
             connections: Budget::new(ListenerConfig::DEFAULT_CONNECTIONS_MAX),
             per_ip_max: None,

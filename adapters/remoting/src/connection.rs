@@ -249,7 +249,7 @@ impl<D: Door> Session<D> {
     }
 
     async fn handle(&mut self, command: Command) {
-        let stats = Arc::clone(self.door.stats());
+        let stats = self.door.stats();
         if command.is_response() {
             // Nothing of ours waits for responses yet; a client may still send late ones.
             Stats::count(&stats.unmatched_responses);
@@ -284,7 +284,13 @@ impl<D: Door> Session<D> {
                 let work = run(Arc::clone(&self.door), call);
                 self.spawn(&meta, work).await;
             }
-            Handler::Flow(run) => self.flow(&meta, run, Box::new(call)).await,
+            Handler::Flow(run) => {
+                if self.pending.is_full() && self.make_room().await.is_err() {
+                    return;
+                }
+                let flow = run(self, call);
+                self.follow(&meta, flow).await;
+            }
         }
     }
 
@@ -305,30 +311,29 @@ impl<D: Door> Session<D> {
         drop(self.door.scope().spawn("request", task));
     }
 
-    async fn flow(
-        &mut self,
-        meta: &Meta,
-        run: fn(&mut Self, Box<Call>) -> Flow,
-        mut call: Box<Call>,
-    ) {
+    /// Waits until another send may be in flight.
+    async fn make_room(&mut self) -> Result<(), crossdock_kit::PushError> {
         let decided = Arc::clone(self.pending.decided());
+        while self.pending.is_full() {
+            self.drive();
+            decided.reported().await;
+            self.answer_sends();
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Does what a flow handler leaves to be done.
+    async fn follow(&mut self, meta: &Meta, mut flow: Flow<D>) {
         loop {
-            while self.pending.is_full() {
-                self.drive();
-                decided.reported().await;
-                self.answer_sends();
-                if self.flush().await.is_err() {
-                    return;
-                }
-            }
-            match run(self, call) {
+            match flow {
                 Flow::Done => return,
                 Flow::Task(work) => return self.spawn(meta, work).await,
-                Flow::Wait(until, again) => {
+                Flow::Wait(until, next) => {
                     if let Err(refusal) = self.meanwhile(until).await {
                         return self.answer(meta, Err(refusal));
                     }
-                    call = again;
+                    flow = next(self);
                 }
             }
         }

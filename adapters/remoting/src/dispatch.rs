@@ -32,14 +32,17 @@ impl Call {
 }
 
 /// What a flow handler did with its request.
-pub(crate) enum Flow {
+pub(crate) enum Flow<D: Door> {
     /// Answered, or will be.
     Done,
-    /// Nothing yet: wait for this, then hand the request in again.
-    Wait(Boxed<Result<(), Refusal>>, Box<Call>),
+    /// Nothing yet: wait for this, then go on with that. An error of the wait is the answer.
+    Wait(Boxed<Result<(), Refusal>>, Next<D>),
     /// To be finished by a task of its own.
     Task(Boxed<Answer>),
 }
+
+/// What a flow handler does after a wait.
+pub(crate) type Next<D> = Box<dyn FnOnce(&mut Session<D>) -> Flow<D> + Send>;
 
 /// How a request is handled.
 pub(crate) enum Handler<D: Door> {
@@ -48,7 +51,7 @@ pub(crate) enum Handler<D: Door> {
     /// Answered by a task of its own, in any order.
     Task(fn(Arc<D>, Call) -> Boxed<Answer>),
     /// Pipelined: takes its place on the connection's own task and is answered later.
-    Flow(fn(&mut Session<D>, Box<Call>) -> Flow),
+    Flow(fn(&mut Session<D>, Call) -> Flow<D>),
 }
 
 impl<D: Door> Clone for Handler<D> {

@@ -24,4 +24,5 @@ mod translate;
 pub use adapter::{RemotingAdapter, Running};
 pub use config::RemotingConfig;
 pub use error::StartError;
+pub use register::Credential;
 pub use stats::{Stats, StatsSnapshot};

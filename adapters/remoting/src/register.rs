@@ -2,6 +2,7 @@
 //! open, since closing it takes the broker out of every route at once; it registers in full at
 //! first, in time and after changes, and says goodbye when the door drains.
 
+mod credential;
 mod link;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::broker::Broker;
 use crate::error::StartError;
 use crate::handler::{config_of, data_version, table_of};
+pub use credential::Credential;
 use link::{Link, LinkError};
 
 /// Waits between attempts to connect, doubling up to the last.
@@ -180,7 +182,7 @@ impl Registrar {
         let command = Command::request(request::REGISTER_BROKER)
             .with_header(&header)
             .with_body(body);
-        let answer = link.ask(command).await?;
+        let answer = link.ask(self.signed(command)).await?;
         if answer.code == response::SUCCESS {
             return Ok(());
         }
@@ -189,6 +191,13 @@ impl Registrar {
             answer.code,
             remark.chars().take(200).collect(),
         ))
+    }
+
+    fn signed(&self, command: Command) -> Command {
+        match &self.broker.config.register_as {
+            Some(credential) => credential.signed(command),
+            None => command,
+        }
     }
 
     async fn goodbye(&self, link: &mut Link) {
@@ -202,6 +211,6 @@ impl Registrar {
         };
         let command = Command::request(request::UNREGISTER_BROKER).with_header(&header);
         // Without an answer in time the end of the connection says the same.
-        let _ = tokio::time::timeout(GOODBYE, link.ask(command)).await;
+        let _ = tokio::time::timeout(GOODBYE, link.ask(self.signed(command))).await;
     }
 }

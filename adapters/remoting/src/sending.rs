@@ -1,6 +1,5 @@
 //! Answering sends: from the outcome the log reports to the response the producer waits for.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +8,7 @@ use crossdock_proto_remoting::ExtBuilder;
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::send::SendResponse;
 use crossdock_proto_remoting::record::MessageId;
+use smallvec::SmallVec;
 
 use crate::config::RemotingConfig;
 use crate::error::Refusal;
@@ -27,33 +27,35 @@ pub(crate) struct Sent {
     pub(crate) store_host: SocketAddr,
 }
 
+/// Message ids, separated by commas; a single one lies on the stack.
+struct Ids(SmallVec<[u8; 64]>);
+
 impl Sent {
-    fn ids(&self, receipt: &Receipt) -> String {
-        let mut ids = String::with_capacity(receipt.len() * 33);
+    fn ids(&self, receipt: &Receipt) -> Ids {
+        let mut ids = SmallVec::new();
         for placed in receipt {
             if !ids.is_empty() {
-                ids.push(',');
+                ids.push(b',');
             }
             let id = MessageId {
                 host: self.store_host,
                 offset: i64::try_from(placed.position.0).unwrap_or(i64::MAX),
             };
-            // Writing to a string cannot fail.
-            let _ = write!(ids, "{id}");
+            ids.extend_from_slice(id.text().as_str().as_bytes());
         }
-        ids
+        Ids(ids)
     }
 
     fn header<'a>(
         &'a self,
-        ids: &'a str,
+        ids: &'a Ids,
         receipt: &Receipt,
         config: &'a RemotingConfig,
     ) -> SendResponse<'a> {
         let uniq_key = std::str::from_utf8(&self.uniq_key).unwrap_or_default();
         let first = receipt.first().map_or(0, |placed| placed.offset);
         SendResponse {
-            msg_id: ids,
+            msg_id: std::str::from_utf8(&ids.0).unwrap_or_default(),
             queue_id: i32::try_from(self.queue).unwrap_or(i32::MAX),
             queue_offset: i64::try_from(first).unwrap_or(i64::MAX),
             transaction_id: (!uniq_key.is_empty()).then_some(uniq_key),

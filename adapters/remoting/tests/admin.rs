@@ -13,11 +13,12 @@ use common::{Client, Door, heartbeat, parse_body};
 use crossdock_proto_remoting::body::group::GroupList;
 use crossdock_proto_remoting::body::stats::{ConsumeStats, TopicStats};
 use crossdock_proto_remoting::body::subscription::{
-    SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
+    CustomizedRetryPolicy, ExponentialRetryPolicy, GroupRetryPolicy, RetryPolicyType,
+    SimpleSubscription, SubscriptionGroupConfig, SubscriptionGroupList, SubscriptionGroupTable,
 };
 use crossdock_proto_remoting::body::table::KvTable;
 use crossdock_proto_remoting::body::topic::{
-    TopicConfig, TopicConfigList, TopicConfigTable, TopicList,
+    TopicConfig, TopicConfigList, TopicConfigTable, TopicFilterType, TopicList,
 };
 use crossdock_proto_remoting::code::request;
 use crossdock_proto_remoting::header::admin::{
@@ -230,6 +231,121 @@ async fn a_group_is_created_changed_shown_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_group_is_shown_as_it_was_set() {
+    let door = Door::start().await;
+    let mut client = door.broker().await;
+    let put = |config: &SubscriptionGroupConfig| {
+        Command::request(request::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP)
+            .with_body(body::write(config).unwrap())
+    };
+    let plain = GroupRetryPolicy::default();
+    let exponential = GroupRetryPolicy {
+        kind: RetryPolicyType::Exponential,
+        exponential_retry_policy: Some(ExponentialRetryPolicy {
+            initial: 100,
+            max: 4000,
+            multiplier: 3,
+        }),
+        ..plain.clone()
+    };
+    let customized = GroupRetryPolicy {
+        customized_retry_policy: Some(CustomizedRetryPolicy {
+            next: vec![1000, 2000, 3000, 4000],
+        }),
+        ..plain.clone()
+    };
+    let config = |policy: &GroupRetryPolicy| SubscriptionGroupConfig {
+        attributes: BTreeMap::new(),
+        broker_id: 2,
+        consume_broadcast_enable: false,
+        consume_enable: false,
+        consume_from_min_enable: false,
+        consume_message_orderly: true,
+        consume_timeout_minute: 7,
+        group_name: "g".to_owned(),
+        group_retry_policy: policy.clone(),
+        group_sys_flag: 5,
+        notify_consumer_ids_changed_enable: false,
+        retry_max_times: 3,
+        retry_queue_nums: 2,
+        subscription_data_set: Some(vec![SimpleSubscription {
+            expression: "a || b".to_owned(),
+            expression_type: "TAG".to_owned(),
+            topic: "T".to_owned(),
+            version: 9,
+        }]),
+        which_broker_when_consume_slowly: 4,
+    };
+    for (policy, delay_ms) in [(&plain, 10_000), (&exponential, 100), (&customized, 3000)] {
+        let config = config(policy);
+        assert_eq!(client.ask(put(&config)).await.code, 0);
+        let get = GetGroupConfig { group: "g" };
+        let code = request::GET_SUBSCRIPTIONGROUP_CONFIG;
+        let shown: SubscriptionGroupConfig = parse_body(&client.ask_with(code, &get).await);
+        assert_eq!(shown, config);
+        let group = door.hub.group("g").unwrap();
+        assert_eq!(door.hub.lease_retry_ms(&group, 0), delay_ms);
+    }
+    let both = GroupRetryPolicy {
+        exponential_retry_policy: exponential.exponential_retry_policy.clone(),
+        ..customized.clone()
+    };
+    let negative = GroupRetryPolicy {
+        customized_retry_policy: Some(CustomizedRetryPolicy { next: vec![-1] }),
+        ..plain.clone()
+    };
+    let unknown = SubscriptionGroupConfig {
+        attributes: [("+colour".to_owned(), "red".to_owned())].into(),
+        ..config(&plain)
+    };
+    for bad in [config(&both), config(&negative), unknown] {
+        assert_eq!(client.ask(put(&bad)).await.code, 29, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_is_shown_as_it_was_set() {
+    let door = Door::start().await;
+    let mut client = door.broker().await;
+    let config = TopicConfig {
+        attributes: [("message.type".to_owned(), "DELAY".to_owned())].into(),
+        order: true,
+        perm: 2,
+        read_queue_nums: 3,
+        topic_filter_type: TopicFilterType::MultiTag,
+        topic_name: "T".to_owned(),
+        topic_sys_flag: 6,
+        write_queue_nums: 5,
+    };
+    let list = TopicConfigList {
+        topic_config_list: vec![config.clone()],
+    };
+    let command = Command::request(request::UPDATE_AND_CREATE_TOPIC_LIST)
+        .with_body(body::write(&list).unwrap());
+    assert_eq!(client.ask(command).await.code, 0);
+    let shown: TopicConfig = parse_body(&topic_config(&mut client, "T").await);
+    assert_eq!(shown, config);
+    let header = UpdateTopic {
+        topic_filter_type: "MULTI_TAG",
+        topic_sys_flag: Some(1),
+        order: Some(false),
+        ..topic_header("T")
+    };
+    let code = request::UPDATE_AND_CREATE_TOPIC;
+    assert_eq!(client.ask_with(code, &header).await.code, 0);
+    let shown: TopicConfig = parse_body(&topic_config(&mut client, "T").await);
+    let expected = TopicConfig {
+        order: false,
+        perm: 6,
+        read_queue_nums: 8,
+        topic_sys_flag: 1,
+        write_queue_nums: 4,
+        ..config
+    };
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test]
 async fn statistics_show_what_is_there() {
     let door = Door::start().await;
     door.create_topic("T", 2).await;
@@ -262,6 +378,11 @@ async fn statistics_show_what_is_there() {
         .collect();
     assert_eq!((by_queue[&0].max_offset, by_queue[&1].max_offset), (0, 3));
     assert!(by_queue[&1].last_update_timestamp >= stored);
+    assert!(
+        (stats.topic_put_tps - 3.0 / 60.0).abs() < 1e-9,
+        "{}",
+        stats.topic_put_tps
+    );
 
     let header = GetConsumeStats {
         consumer_group: "g",
@@ -277,6 +398,12 @@ async fn statistics_show_what_is_there() {
         .unwrap();
     assert_eq!((offsets.broker_offset, offsets.consumer_offset), (3, 2));
     assert_eq!(offsets.last_timestamp, stored);
+    // Three were pulled; the mean is of a minute and up to ten seconds.
+    assert!(
+        (3.0 / 70.0..=3.0 / 60.0).contains(&stats.consume_tps),
+        "{}",
+        stats.consume_tps
+    );
 
     let header = QueryTopicConsumeByWho { topic: "T" };
     let response = client

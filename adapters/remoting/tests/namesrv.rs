@@ -10,12 +10,13 @@ mod common;
 use std::io::Write;
 
 use common::{Client, Door, parse_body, until};
+use crossdock_hub::UserSeed;
 use crossdock_proto_remoting::body::DataVersion;
 use crossdock_proto_remoting::body::registration::Registration;
 use crossdock_proto_remoting::body::route::{BrokerMemberGroupBody, ClusterInfo, TopicRoute};
 use crossdock_proto_remoting::body::table::KvTable;
 use crossdock_proto_remoting::body::topic::{TopicConfig, TopicList};
-use crossdock_proto_remoting::code::request;
+use crossdock_proto_remoting::code::{request, response};
 use crossdock_proto_remoting::header::namesrv::{
     AddWritePermResponse, DeleteTopicInNamesrv, GetBrokerMemberGroup, GetKvConfigResponse,
     GetKvList, GetRoute, GetTopicsByCluster, KvConfigKey, PutKvConfig, QueryDataVersion,
@@ -23,6 +24,7 @@ use crossdock_proto_remoting::header::namesrv::{
 };
 use crossdock_proto_remoting::record::body_crc;
 use crossdock_proto_remoting::{Command, Encoding, body};
+use crossdock_remoting::{Credential, RemotingConfig};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
@@ -426,7 +428,7 @@ async fn kv_entries_survive_a_restart() {
 #[tokio::test]
 async fn the_hub_registers_with_a_foreign_name_server_and_leaves_it_in_peace() {
     let foreign = Door::with(
-        crossdock_remoting::RemotingConfig {
+        RemotingConfig {
             listen: None,
             listen_fast: None,
             ..common::config()
@@ -460,6 +462,51 @@ async fn the_hub_registers_with_a_foreign_name_server_and_leaves_it_in_peace() {
     assert_eq!(shown.queue_datas[0].write_queue_nums, 2);
     door.close().await;
     assert!(await_route(&mut client, "TBW102", false).await.is_none());
+}
+
+#[tokio::test]
+async fn a_name_server_with_users_takes_signed_registrations_only() {
+    let mut hub = common::hub_config();
+    hub.users = vec![UserSeed {
+        name: "brokers".into(),
+        password: None,
+        access_key: Some("AK".into()),
+        secret: Some("SK".into()),
+        is_admin: true,
+    }];
+    let foreign = Door::with(
+        RemotingConfig {
+            listen: None,
+            listen_fast: None,
+            ..common::config()
+        },
+        hub,
+    )
+    .await;
+    let server = foreign.running.name_server.unwrap();
+    let registered = |secret: Option<&str>| RemotingConfig {
+        register: vec![server.to_string()],
+        register_as: secret.map(|secret| Credential::new("AK".into(), secret.into())),
+        ..common::config()
+    };
+    let code = |code| {
+        let responses = foreign.running.stats.snapshot().responses;
+        responses.get(&code).copied().unwrap_or(0)
+    };
+    let refused = response::NO_PERMISSION;
+    for secret in [None, Some("wrong")] {
+        let before = code(refused);
+        let door = Door::with(registered(secret), common::hub_config()).await;
+        until("refusal", || code(refused) > before).await;
+        door.close().await;
+    }
+    assert_eq!(code(response::SUCCESS), 0);
+    let before = code(refused);
+    let door = Door::with(registered(Some("SK")), common::hub_config()).await;
+    until("registration", || code(response::SUCCESS) == 1).await;
+    // The goodbye is signed as well.
+    door.close().await;
+    assert_eq!((code(response::SUCCESS), code(refused)), (2, before));
 }
 
 #[tokio::test]

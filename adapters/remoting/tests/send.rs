@@ -15,6 +15,8 @@ use crossdock_proto_remoting::code::request;
 use crossdock_proto_remoting::header::send::SendMessage;
 use crossdock_proto_remoting::record::{BatchElement, MessageId, Properties};
 use crossdock_proto_remoting::{Command, Encoding, ExtBuilder};
+use crossdock_remoting::RemotingConfig;
+use crossdock_store::options::Options;
 
 async fn sends_and_pulls(client: &mut Client, command: Command) -> (Sent, Pulled) {
     let response = client.ask(command).await;
@@ -352,4 +354,33 @@ async fn messages_survive_a_restart() {
     let pulled = client.pull("g", "T", 0, 20).await;
     let expected: Vec<String> = (20..50).map(|n| n.to_string()).collect();
     assert_eq!(pulled.bodies(), expected);
+}
+
+#[tokio::test]
+async fn sends_the_log_has_no_room_for_wait_and_keep_their_order() {
+    // One batch at most waits for the log; with one send in flight, it is its own whole share.
+    for in_flight in [1, 4096] {
+        let narrow = Options {
+            inbox_bytes: 1,
+            ..Options::default()
+        };
+        let config = RemotingConfig {
+            sends_in_flight_max: in_flight,
+            ..common::config()
+        };
+        let door = Door::on(narrow, config, common::hub_config()).await;
+        door.create_topic("T", 1).await;
+        let mut client = door.broker().await;
+        for n in 0..200 {
+            client.send(send_v2("T", 0, &n.to_string(), "")).await;
+        }
+        for n in 0..200 {
+            let response = client.receive().await.unwrap();
+            assert_eq!(response.code, 0, "{:?}", response.remark);
+            assert_eq!(Sent::of(&response).offset, n);
+        }
+        let pulled = client.pull("g", "T", 0, 168).await;
+        let expected: Vec<String> = (168..200).map(|n| n.to_string()).collect();
+        assert_eq!(pulled.bodies(), expected);
+    }
 }

@@ -1,6 +1,9 @@
 //! Consumer groups: their definitions, and the table of them. What lives only while members are connected — the
 //! membership and the queue locks — hangs on the group and survives a change of its definition.
 
+mod config;
+mod delivered;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +15,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use config::{DeclaredSubscription, GroupConfig, GroupHints, RetryPolicy};
+use delivered::Delivered;
+
 use crate::changelog::{Changelog, Edit, Edits, Version};
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -22,60 +28,6 @@ use crate::name::GroupName;
 use crate::registry::{Entry, Registry};
 use crate::single_flight::Flights;
 use crate::table;
-
-/// Most retry queues a group may have.
-const RETRY_QUEUES_MAX: u32 = 64;
-/// Most retries before a message is dead.
-const RETRY_MAX: u32 = 65_000;
-
-/// What a group may do and how its failures are handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GroupConfig {
-    /// Whether the group may consume.
-    pub is_enabled: bool,
-    /// Whether its members may broadcast.
-    pub may_broadcast: bool,
-    /// Queues of its retry topic; with none, what fails is dropped.
-    pub retry_queues: u32,
-    /// Retries after which a message is dead.
-    pub retry_max: u32,
-    /// Whether members are told of each other.
-    pub notifies_members: bool,
-    /// Opaque flags for clients.
-    pub sys_flag: u32,
-}
-
-impl Default for GroupConfig {
-    fn default() -> Self {
-        Self {
-            is_enabled: true,
-            may_broadcast: true,
-            retry_queues: 1,
-            retry_max: 16,
-            notifies_members: true,
-            sys_flag: 0,
-        }
-    }
-}
-
-impl GroupConfig {
-    pub(crate) fn check(&self) -> Result<(), HubError> {
-        if self.retry_queues > RETRY_QUEUES_MAX {
-            return Err(HubError::invalid(format!(
-                "{} retry queues are more than {RETRY_QUEUES_MAX}",
-                self.retry_queues
-            )));
-        }
-        if self.retry_max > RETRY_MAX {
-            return Err(HubError::invalid(format!(
-                "{} retries are more than {RETRY_MAX}",
-                self.retry_max
-            )));
-        }
-        Ok(())
-    }
-}
 
 /// What becomes of a deleted group's positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +55,7 @@ pub struct Group {
 pub(crate) struct Live {
     pub(crate) session: Session,
     pub(crate) locks: LockTable,
+    pub(crate) delivered: Delivered,
     deleted: AtomicBool,
 }
 
@@ -300,7 +253,7 @@ impl Hub {
         let row = Row {
             id: id.0,
             gone: false,
-            config,
+            config: config.clone(),
         };
         let change = table::put(table::GROUPS, name.as_str(), &row, "group bytes")?;
         self.0.store.change(&[change], Durability::Durable).await?;
@@ -376,7 +329,7 @@ impl Hub {
             let row = Row {
                 id: group.id.0,
                 gone: true,
-                config: group.config,
+                config: group.config.clone(),
             };
             let change = table::put(table::GROUPS, name, &row, "group bytes")?;
             self.0.store.change(&[change], Durability::Durable).await?;
@@ -418,34 +371,47 @@ pub(crate) mod tests {
 
     #[test]
     fn a_row_survives_its_round_trip_and_knows_defaults_for_what_it_lacks() {
-        let config = GroupConfig {
-            may_broadcast: false,
-            retry_max: 3,
-            ..GroupConfig::default()
+        let declared = DeclaredSubscription {
+            topic: "T".into(),
+            kind: "TAG".into(),
+            expression: "a || b".into(),
+            version: 4,
         };
-        let row = serde_json::to_vec(&Row {
-            id: 9,
-            gone: false,
-            config,
-        })
-        .unwrap();
-        let row: Row = serde_json::from_slice(&row).unwrap();
-        assert_eq!((row.id, row.config), (9, config));
+        let listed = RetryPolicy::Listed([1, 2, 3].into());
+        let exponential = RetryPolicy::Exponential {
+            initial_ms: 1,
+            max_ms: 9,
+            multiplier: 2,
+        };
+        for retry_policy in [None, Some(listed), Some(exponential)] {
+            let config = GroupConfig {
+                may_broadcast: false,
+                retry_max: 3,
+                retry_policy,
+                is_ordered: true,
+                hints: GroupHints {
+                    may_start_at_oldest: false,
+                    replica: 2,
+                    replica_when_slow: -1,
+                    consume_minutes: 7,
+                    declared: Some([declared.clone()].into()),
+                },
+                ..GroupConfig::default()
+            };
+            let row = serde_json::to_vec(&Row {
+                id: 9,
+                gone: false,
+                config: config.clone(),
+            })
+            .unwrap();
+            let row: Row = serde_json::from_slice(&row).unwrap();
+            assert_eq!((row.id, row.config), (9, config));
+        }
         let young: Row = serde_json::from_slice(br#"{"id":1,"retry_max":2}"#).unwrap();
-        assert_eq!((young.config.retry_queues, young.config.retry_max), (1, 2));
-    }
-
-    #[test]
-    fn impossible_configurations_are_refused() {
-        let many = GroupConfig {
-            retry_queues: 65,
+        let expected = GroupConfig {
+            retry_max: 2,
             ..GroupConfig::default()
         };
-        assert!(many.check().is_err());
-        let long = GroupConfig {
-            retry_max: 65_001,
-            ..GroupConfig::default()
-        };
-        assert!(long.check().is_err());
+        assert_eq!(young.config, expected);
     }
 }

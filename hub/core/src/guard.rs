@@ -16,6 +16,8 @@ use crossdock_store::store::Store;
 use hashbrown::HashMap;
 
 pub use authenticate::{Credentials, Identity};
+pub use signature::sign;
+
 pub use rule::{Action, Actions, Decision, Pattern, Resource, ResourceKind, Rule};
 pub use user::{User, UserChange};
 

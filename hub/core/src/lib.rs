@@ -40,10 +40,10 @@ pub use changelog::{Edit, Edits, Version};
 pub use config::{HubConfig, UserSeed};
 pub use delay::{DelayError, DelayLevels};
 pub use error::{ErrorKind, HubError, Outcome, Retry};
-pub use group::{Group, GroupConfig, OnDelete};
+pub use group::{DeclaredSubscription, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,
-    UserChange,
+    UserChange, sign,
 };
 pub use hub::Hub;
 pub use member::{
@@ -55,7 +55,7 @@ pub use name::{
     TEMPLATE_TOPIC, TopicName,
 };
 pub use position::Committed;
-pub use publish::{Publish, QueueChoice, Ready, key_hash};
+pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};
 pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossdock_store::api::{Batch, Done, Receipt};
+use crossdock_store::api::{AppendError, Batch, Done, Receipt, Refused};
 use crossdock_store::record::{Draft, Prepared, TailSource};
 use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
@@ -131,6 +131,12 @@ impl Ready {
         self.queues.first().copied().unwrap_or_default()
     }
 
+    /// Number of messages.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+
     /// What the acknowledgement will promise.
     #[must_use]
     pub fn durability(&self) -> Durability {
@@ -141,6 +147,38 @@ impl Ready {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.records.iter().map(Prepared::bytes).sum()
+    }
+}
+
+/// What was not handed over, given back with the reason.
+#[derive(Debug)]
+pub struct Unsent {
+    /// Why.
+    pub error: HubError,
+    /// The messages.
+    pub ready: Ready,
+    /// Has heard nothing.
+    pub done: Done,
+}
+
+impl Unsent {
+    fn of(refused: Refused, queues: SmallVec<[u32; 1]>) -> Box<Self> {
+        let Refused { error, batch } = refused;
+        Box::new(Self {
+            error: error.into(),
+            ready: Ready {
+                records: batch.records,
+                queues,
+                durability: batch.durability,
+            },
+            done: batch.done,
+        })
+    }
+
+    /// True if it is only for want of room: wait for [`Hub::room`] and try again.
+    #[must_use]
+    pub fn wants_room(&self) -> bool {
+        self.error == HubError::Append(AppendError::Busy)
     }
 }
 
@@ -194,15 +232,20 @@ impl Hub {
     /// nothing more to hand over, calls [`Hub::drive`].
     ///
     /// # Errors
-    /// Nothing was handed over and `done` will not hear of it. After `Busy`, wait for [`Hub::room`] and prepare it again.
-    pub fn submit(&self, ready: Ready, done: Done) -> Result<(), HubError> {
+    /// Nothing was handed over, and everything is given back.
+    pub fn submit(&self, ready: Ready, done: Done) -> Result<(), Box<Unsent>> {
+        let Ready {
+            records,
+            queues,
+            durability,
+        } = ready;
         let batch = Batch {
-            records: ready.records,
-            durability: ready.durability,
+            records,
+            durability,
             done,
         };
         let added = self.0.store.add(batch);
-        added.map_err(|refused| refused.error.into())
+        added.map_err(|refused| Unsent::of(*refused, queues))
     }
 
     /// Begins with what was submitted: on this thread if it is little and needs no sync, so that a lone caller waits for

@@ -85,6 +85,21 @@ impl Hub {
         Ok(self.0.store.offset_by_time(queue, ms, boundary)?)
     }
 
+    /// Number of readable messages stored at a time or later.
+    ///
+    /// # Errors
+    /// The topic has no such queue.
+    pub fn stored_since(&self, topic: &Topic, queue: u32, ms: i64) -> Result<u64, HubError> {
+        if self
+            .latest_ms(topic, queue)?
+            .is_none_or(|latest| latest < ms)
+        {
+            return Ok(0);
+        }
+        let first = self.offset_by_time(topic, queue, ms, Boundary::Lower)?;
+        Ok(self.bounds(topic, queue)?.max.saturating_sub(first))
+    }
+
     /// Store time of the first readable message.
     ///
     /// # Errors

@@ -58,7 +58,8 @@ fn retry_max(group: &Group, named: Option<i32>) -> u32 {
 }
 
 impl Hub {
-    /// Plans what becomes of a message the group failed to consume. `attempt` is the message's own, before this failure.
+    /// Plans what becomes of a message a member sends back, whatever the group's policy for leases is: clients know delay
+    /// levels and may name one. `attempt` is the message's own, before this failure.
     /// `None` means that the group keeps no retries and the message is dropped.
     ///
     /// # Errors
@@ -111,6 +112,20 @@ impl Hub {
             return Ok(None);
         }
         self.ensure_dead_topic(group).await.map(Some)
+    }
+
+    /// How long a message waits, in milliseconds, that a member had on lease and could not consume: as the group's policy
+    /// says, or by delay level. `attempt` deliveries failed before.
+    #[must_use]
+    pub fn lease_retry_ms(&self, group: &Group, attempt: u16) -> u64 {
+        match &group.config.retry_policy {
+            Some(policy) => policy.delay_ms(attempt),
+            None => {
+                let level = FIRST_LEVEL + i32::from(attempt);
+                let delay = self.0.config.delay_levels.delay_ms(level);
+                delay.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)
+            }
+        }
     }
 
     /// When a message of this delay level is due; `None` for a level below 1.

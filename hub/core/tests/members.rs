@@ -220,7 +220,11 @@ async fn definitions_of_groups_survive_a_restart_and_members_do_not() {
         may_broadcast: false,
         ..GroupConfig::default()
     };
-    let before = node.hub.put_group(&group("g"), config).await.unwrap();
+    let before = node
+        .hub
+        .put_group(&group("g"), config.clone())
+        .await
+        .unwrap();
     let client = Client::connect(&node.hub, "c1");
     node.hub
         .heartbeat(&group("g"), client.heartbeat(SUBS))
@@ -228,7 +232,7 @@ async fn definitions_of_groups_survive_a_restart_and_members_do_not() {
         .unwrap();
     let node = node.restart().await;
     let after = node.hub.group("g").unwrap();
-    assert_eq!((after.id, after.config), (before.id, config));
+    assert_eq!((after.id, &after.config), (before.id, &config));
     assert!(node.hub.group_view(&after).is_none());
     assert_eq!(node.hub.topic("%RETRY%g").unwrap().write_queues, 2);
     node.stop().await;

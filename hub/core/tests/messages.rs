@@ -4,9 +4,10 @@ mod common;
 
 use common::{LIMITS, Node, bodies, eventually, message};
 use crossdock_hub::{
-    Bounds, Durability, ErrorKind, Perm, Publish, QueueChoice, ReadStatus, Subscription, TagFilter,
-    TopicSpec, key_hash, tag_hash,
+    Bounds, Done, Durability, ErrorKind, HubConfig, Perm, Publish, QueueChoice, ReadStatus,
+    Subscription, TagFilter, TopicSpec, key_hash, tag_hash,
 };
+use crossdock_store::options::Options;
 use smallvec::smallvec;
 
 #[tokio::test]
@@ -55,6 +56,27 @@ async fn a_batch_takes_neighbouring_offsets() {
     assert_eq!(bodies(&node.hub, &t, 1, 0).await, ["a", "b", "c"]);
     let none = node.hub.prepare_batch([]);
     assert_eq!(none.unwrap_err().kind(), ErrorKind::Invalid);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_log_gives_back_what_it_has_no_room_for() {
+    let narrow = Options {
+        inbox_bytes: 1,
+        ..Options::default()
+    };
+    let node = Node::on(HubConfig::default(), narrow).await;
+    let t = node.topic("T", 1).await;
+    let ready = || node.hub.prepare(message(&t, "x")).unwrap();
+    assert!(node.hub.submit(ready(), Done::Ignore).is_ok());
+    let unsent = node.hub.submit(ready(), Done::Ignore).unwrap_err();
+    assert!(unsent.wants_room());
+    assert_eq!((unsent.ready.count(), unsent.ready.queues()), (1, &[0][..]));
+    assert!(matches!(unsent.done, Done::Ignore));
+    node.hub.drive();
+    node.hub.room(unsent.ready.bytes()).await;
+    let receipt = node.hub.submit_wait(unsent.ready).await.unwrap();
+    assert_eq!(receipt[0].offset, 1);
     node.stop().await;
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crossdock_hub::{DelayLevels, HubConfig, UserSeed};
 use crossdock_kit::Budget;
-use crossdock_remoting::RemotingConfig;
+use crossdock_remoting::{Credential, RemotingConfig};
 use crossdock_store::log::LogConfig;
 use crossdock_store::options::Options;
 use crossdock_store::types::Durability;
 
-use crate::config::{Checked, Durability as Promise, SeedUser};
+use crate::config::{AccessKey, Checked, Durability as Promise, SeedUser};
 
 /// Bytes of framing around body and properties of a message.
 const MESSAGE_FRAMING: usize = 64 << 10;
@@ -102,6 +102,10 @@ fn user(user: &SeedUser) -> UserSeed {
     }
 }
 
+fn credential(access: &AccessKey) -> Credential {
+    Credential::new(access.key.clone(), access.secret.reveal().to_owned())
+}
+
 /// Settings of the RocketMQ remoting door and the name server.
 pub(crate) fn remoting(checked: &Checked, connections: Arc<Budget>) -> RemotingConfig {
     let config = &checked.loaded.config;
@@ -116,6 +120,7 @@ pub(crate) fn remoting(checked: &Checked, connections: Arc<Budget>) -> RemotingC
             .iter()
             .map(ToString::to_string)
             .collect(),
+        register_as: checked.register_as.as_ref().map(credential),
         connections,
         handshake_timeout: config.listen.handshake_timeout.0,
         body_bytes_max: config.limits.message_size.bytes(),

@@ -10,7 +10,7 @@ pub mod view;
 
 pub use batch::{BatchElement, BatchElements};
 pub use head::{RecordHead, Sizes};
-pub use id::MessageId;
+pub use id::{MessageId, MessageIdText};
 pub use properties::{Properties, PropertyEdit};
 pub use uniq_key::{UniqKey, UniqKeySource};
 pub use view::{Record, Records};

@@ -32,7 +32,7 @@ fn queue_number(number: i32) -> Result<u32, Refusal> {
 }
 
 /// QUERY_CONSUMER_OFFSET.
-pub(crate) fn query(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
+pub(crate) fn query(session: &mut Session<Broker>, call: Call) -> Flow<Broker> {
     match known_position(&session.door, &call) {
         Ok(Found::Position(position)) => session.answer(&call.meta(), offset(position)),
         Ok(Found::LookAtFirst(topic, queue)) => {
@@ -108,7 +108,7 @@ async fn young_or_none(door: &Broker, topic: &Topic, queue: u32) -> Answer {
 }
 
 /// UPDATE_CONSUMER_OFFSET: one-way commits are gathered, answered ones are on disk first.
-pub(crate) fn update(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
+pub(crate) fn update(session: &mut Session<Broker>, call: Call) -> Flow<Broker> {
     let meta = call.meta();
     let commit = match Commit::check(&session.door, &call) {
         Ok(commit) => commit,
@@ -117,14 +117,18 @@ pub(crate) fn update(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
             return Flow::Done;
         }
     };
-    let door = Arc::clone(&session.door);
     if meta.is_oneway {
         let Commit { group, topic, .. } = &commit;
-        if let Err(error) = door.hub.commit(group, topic, commit.queue, commit.offset) {
+        if let Err(error) = session
+            .door
+            .hub
+            .commit(group, topic, commit.queue, commit.offset)
+        {
             tracing::debug!(%error, "a one-way commit was not taken");
         }
         return Flow::Done;
     }
+    let door = Arc::clone(&session.door);
     Flow::Task(Box::pin(async move {
         let Commit {
             group,

@@ -57,6 +57,7 @@ pub(crate) fn stats(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
                 .collect()
         };
         for topic in topics {
+            stats.consume_tps += door.hub.delivery_rate(&group, &topic);
             for queue in 0..topic.read_queues {
                 let offsets = offsets(&door, &group, &topic, queue).await?;
                 stats

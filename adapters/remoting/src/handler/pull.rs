@@ -25,19 +25,22 @@ const BYTES_MAX: usize = 256 * 1024;
 /// Index entries looked at for one answer.
 const SCANNED_MAX: usize = 800;
 
-pub(crate) fn pull(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
+pub(crate) fn pull(session: &mut Session<Broker>, call: Call) -> Flow<Broker> {
     let meta = call.meta();
-    let door = Arc::clone(&session.door);
-    if let Some(creation) = check::group_to_create(&door, &call) {
-        return Flow::Wait(creation, call);
+    let door = &session.door;
+    if let Some(creation) = check::group_to_create(door, &call) {
+        return Flow::Wait(creation, Box::new(move |session| pull(session, call)));
     }
     Stats::count(&door.stats.pulls);
-    let answer = match Pull::check(&door, &call) {
+    let answer = match Pull::check(door, &call) {
         Err(refusal) => Err(refusal),
-        Ok(mut pull) => match pull.first_read(&door) {
+        Ok(mut pull) => match pull.first_read(door) {
             First::Answer(answer) => answer,
-            First::Disk => return Flow::Task(Box::pin(async move { pull.last_look(&door).await })),
-            First::Wait => match hold::hold(&door, &call, pull) {
+            First::Disk => {
+                let door = Arc::clone(door);
+                return Flow::Task(Box::pin(async move { pull.last_look(&door).await }));
+            }
+            First::Wait => match hold::hold(door, &call, pull) {
                 Ok(()) => return Flow::Done,
                 Err(refusal) => Err(refusal),
             },
@@ -157,6 +160,7 @@ impl Pull {
         }
         Stats::add(&door.stats.foreign_records_skipped, records.skipped as u64);
         Stats::add(&door.stats.messages_out, records.count as u64);
+        door.hub.delivered(&self.group, &self.topic, records.count);
         if records.count == 0 {
             // Nothing this protocol can show; go on behind it.
             return Ok(self.reply(

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossdock_hub::{AppendError, Done, Hub, HubError, Topic, TopicName};
+use crossdock_hub::{Done, Hub, Ready, Topic, TopicName};
 use crossdock_proto_remoting::code::{request, response};
 use crossdock_proto_remoting::header::send::SendMessage;
 use crossdock_proto_remoting::record::Properties;
@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::connection::Session;
 use crate::dispatch::{Boxed, Call, Flow};
 use crate::error::Refusal;
-use crate::reply::Answer;
+use crate::reply::{Answer, Meta};
 use crate::sending::Sent;
 use crate::stats::Stats;
 use crate::translate::incoming::{Incoming, Target};
@@ -23,41 +23,36 @@ use crate::translate::scan::{Delivery, Scan};
 
 /// What became of the first step of a send.
 pub(super) enum Begun {
-    /// The log has it.
-    Taken,
+    /// It went as far as it could.
+    Flow(Flow<Broker>),
     /// A topic has to be created first.
     Create(TopicName, String, u32),
-    /// The log's queue has no room for so many bytes.
-    Full(usize),
     /// A retry the client publishes itself: its group decides where it goes.
     Retry,
 }
 
-pub(crate) fn single(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
-    match begin(session, &call) {
-        Ok(Begun::Retry) => Flow::Task(Box::pin(retry(Arc::clone(&session.door), *call))),
-        Ok(begun) => proceed(session, begun, call),
+pub(crate) fn single(session: &mut Session<Broker>, call: Call) -> Flow<Broker> {
+    let begun = begin(session, &call);
+    go_on(session, begun, call, single)
+}
+
+/// What follows the first step of `run`.
+pub(super) fn go_on(
+    session: &mut Session<Broker>,
+    begun: Result<Begun, Refusal>,
+    call: Call,
+    run: fn(&mut Session<Broker>, Call) -> Flow<Broker>,
+) -> Flow<Broker> {
+    match begun {
+        Ok(Begun::Flow(flow)) => flow,
+        Ok(Begun::Create(topic, template, queues)) => {
+            let created = create(session.door.hub.clone(), topic, template, queues);
+            Flow::Wait(created, Box::new(move |session| run(session, call)))
+        }
+        Ok(Begun::Retry) => Flow::Task(Box::pin(retry(Arc::clone(&session.door), call))),
         Err(refusal) => {
             session.answer(&call.meta(), Err(refusal));
             Flow::Done
-        }
-    }
-}
-
-/// What the connection does after the first step.
-pub(super) fn proceed(session: &Session<Broker>, begun: Begun, call: Box<Call>) -> Flow {
-    let hub = session.door.hub.clone();
-    match begun {
-        Begun::Taken | Begun::Retry => Flow::Done,
-        Begun::Create(topic, template, queues) => {
-            Flow::Wait(create(hub, topic, template, queues), call)
-        }
-        Begun::Full(bytes) => {
-            let room = async move {
-                hub.room(bytes).await;
-                Ok(())
-            };
-            Flow::Wait(Box::pin(room), call)
         }
     }
 }
@@ -114,9 +109,9 @@ pub(super) fn queues_wanted(header: &SendMessage<'_>) -> u32 {
 
 fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     let header = SendMessage::parse(call.command.code, &call.command.ext)?;
-    let door = Arc::clone(&session.door);
+    let door = &session.door;
     auth::may_send(&door.hub, call, header.topic)?;
-    let topic = match find(&door, &header)? {
+    let topic = match find(door, &header)? {
         _ if header.topic.starts_with(crossdock_hub::RETRY_PREFIX) => return Ok(Begun::Retry),
         Found::Topic(topic) => topic,
         Found::Missing(name) => {
@@ -128,54 +123,63 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
         }
     };
     let queue = queue_of(&topic, header.queue_id)?;
-    let message = Request::of(call, &header, &door)?;
-    let target = message.target(topic, queue, &door)?;
-    let now_ms = door.hub.now_ms();
+    let message = Request::of(call, &header, door)?;
+    let target = message.target(topic, queue, door)?;
     let incoming = message.incoming();
+    let now_ms = door.hub.now_ms();
     let (publish, uniq_key) =
         incoming.publish(target, &door.stamp, now_ms, &mut session.scratch)?;
-    let meta = call.meta();
     let ready = door.hub.prepare(publish)?;
-    let (done, token) = if meta.is_oneway {
-        (Done::Ignore, None)
-    } else {
-        let token = session.expect(Sent {
-            meta,
-            queue,
-            uniq_key,
-            store_host: session.peer.advertised,
-        });
-        (Done::Shared(session.decided(), token), Some(token))
-    };
-    let bytes = ready.bytes();
-    submit(session, door.hub.submit(ready, done), token, bytes)
+    let meta = call.meta();
+    let done = done(session, meta, queue, uniq_key);
+    Ok(Begun::Flow(submit(session, meta, ready, done)))
 }
 
-/// What a submission came to; a token that will not be heard of is forgotten.
+/// Where the outcome of a send is reported: nowhere if nobody asked for it.
+pub(super) fn done(session: &mut Session<Broker>, meta: Meta, queue: u32, uniq_key: Bytes) -> Done {
+    if meta.is_oneway {
+        return Done::Ignore;
+    }
+    let token = session.expect(Sent {
+        meta,
+        queue,
+        uniq_key,
+        store_host: session.peer.advertised,
+    });
+    Done::Shared(session.decided(), token)
+}
+
+/// Hands a send to the log, as soon as that has room.
 pub(super) fn submit(
     session: &mut Session<Broker>,
-    submitted: Result<(), HubError>,
-    token: Option<u64>,
-    bytes: usize,
-) -> Result<Begun, Refusal> {
-    match submitted {
-        Ok(()) => {
-            session.submitted();
-            if token.is_none() {
-                Stats::count(&session.door.stats.messages_in);
-            }
-            Ok(Begun::Taken)
+    meta: Meta,
+    ready: Ready,
+    done: Done,
+) -> Flow<Broker> {
+    let count = ready.count();
+    let Err(unsent) = session.door.hub.submit(ready, done) else {
+        session.submitted();
+        if meta.is_oneway {
+            // All others are counted when they are answered.
+            Stats::add(&session.door.stats.messages_in, count as u64);
         }
-        Err(error) => {
-            if let Some(token) = token {
-                session.forget(token);
-            }
-            match error {
-                HubError::Append(AppendError::Busy) => Ok(Begun::Full(bytes)),
-                other => Err(other.into()),
-            }
-        }
+        return Flow::Done;
+    };
+    if unsent.wants_room() {
+        let (hub, bytes) = (session.door.hub.clone(), unsent.ready.bytes());
+        let room = async move {
+            hub.room(bytes).await;
+            Ok(())
+        };
+        let again =
+            move |session: &mut Session<Broker>| submit(session, meta, unsent.ready, unsent.done);
+        return Flow::Wait(Box::pin(room), Box::new(again));
     }
+    if let Done::Shared(_, token) = unsent.done {
+        session.forget(token);
+    }
+    session.answer(&meta, Err(unsent.error.into()));
+    Flow::Done
 }
 
 /// One message of a request, read but not addressed yet.
@@ -198,15 +202,9 @@ impl<'a> Request<'a> {
                 "this broker does not take transactional messages",
             ));
         }
-        // The same field as a slice of the header buffer.
-        let field = match call.command.code {
-            request::SEND_MESSAGE => "properties",
-            _ => "i",
-        };
-        let properties = call.command.ext.get_bytes(field).unwrap_or_default();
         Ok(Self {
             scan,
-            properties,
+            properties: properties_of(call),
             body,
             header,
             call,
@@ -243,6 +241,15 @@ impl<'a> Request<'a> {
             attempt: attempt(self.header),
         }
     }
+}
+
+/// The property text of a send as a slice of the header buffer.
+pub(super) fn properties_of(call: &Call) -> Bytes {
+    let field = match call.command.code {
+        request::SEND_MESSAGE => "properties",
+        _ => "i",
+    };
+    call.command.ext.get_bytes(field).unwrap_or_default()
 }
 
 fn attempt(header: &SendMessage<'_>) -> u16 {

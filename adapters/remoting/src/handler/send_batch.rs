@@ -1,32 +1,27 @@
 //! SEND_BATCH_MESSAGE: many messages to one queue, taken together or not at all. What the client
 //! says of each message is stored as it is; the broker adds nothing to it.
 
-use std::sync::Arc;
-
-use crossdock_hub::{Done, Durability};
+use bytes::Bytes;
+use crossdock_hub::Durability;
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::send::SendMessage;
 use crossdock_proto_remoting::record::head::MAX_V1_TOPIC;
 use crossdock_proto_remoting::record::{BatchElements, Properties};
 
-use super::send::{Begun, Found, check_body, find, proceed, queue_of, queues_wanted, submit};
+use super::send::{
+    Begun, Found, check_body, done, find, go_on, properties_of, queue_of, queues_wanted, submit,
+};
 use crate::auth;
 use crate::broker::Broker;
 use crate::connection::Session;
 use crate::dispatch::{Call, Flow};
 use crate::error::Refusal;
-use crate::sending::Sent;
 use crate::translate::incoming::{Incoming, batch_element};
 use crate::translate::scan::Scan;
 
-pub(crate) fn batch(session: &mut Session<Broker>, call: Box<Call>) -> Flow {
-    match begin(session, &call) {
-        Ok(begun) => proceed(session, begun, call),
-        Err(refusal) => {
-            session.answer(&call.meta(), Err(refusal));
-            Flow::Done
-        }
-    }
+pub(crate) fn batch(session: &mut Session<Broker>, call: Call) -> Flow<Broker> {
+    let begun = begin(session, &call);
+    go_on(session, begun, call, batch)
 }
 
 fn illegal(remark: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
@@ -35,9 +30,9 @@ fn illegal(remark: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
 
 fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     let header = SendMessage::parse(call.command.code, &call.command.ext)?;
-    let door = Arc::clone(&session.door);
+    let door = &session.door;
     auth::may_send(&door.hub, call, header.topic)?;
-    let found = find(&door, &header)?;
+    let found = find(door, &header)?;
     if header.topic.len() > MAX_V1_TOPIC {
         return Err(illegal(format!(
             "message topic length too long {}",
@@ -56,7 +51,7 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     };
     let queue = queue_of(&topic, header.queue_id)?;
     let body = &call.command.body;
-    check_body(body, &door)?;
+    check_body(body, door)?;
     let outer = Scan::of(Properties::new(header.properties.unwrap_or_default()));
     let durability = outer.waives_sync().then_some(Durability::Written);
     let mut messages = Vec::new();
@@ -86,23 +81,10 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     }
     let ready = door.hub.prepare_batch(messages)?;
     let meta = call.meta();
-    let (done, token) = if meta.is_oneway {
-        (Done::Ignore, None)
-    } else {
-        let uniq_key = outer
-            .uniq_key
-            .unwrap_or_default()
-            .as_bytes()
-            .to_vec()
-            .into();
-        let token = session.expect(Sent {
-            meta,
-            queue,
-            uniq_key,
-            store_host: session.peer.advertised,
-        });
-        (Done::Shared(session.decided(), token), Some(token))
+    let uniq_key = match outer.uniq_key {
+        Some(key) => properties_of(call).slice_ref(key.as_bytes()),
+        None => Bytes::new(),
     };
-    let bytes = ready.bytes();
-    submit(session, door.hub.submit(ready, done), token, bytes)
+    let done = done(session, meta, queue, uniq_key);
+    Ok(Begun::Flow(submit(session, meta, ready, done)))
 }

@@ -18,6 +18,9 @@ use crate::reply::{Answer, Reply};
 /// Groups looked at before other tasks get their turn.
 const TURN: usize = 64;
 
+/// The time that a rate is the mean of.
+const RATED_MS: i64 = 60_000;
+
 pub(super) fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -38,7 +41,10 @@ pub(crate) fn stats(door: &Broker, call: &Call) -> Answer {
         return Err(Refusal::no_topic(header.topic));
     };
     let mut stats = TopicStats::default();
+    let since = door.hub.now_ms().saturating_sub(RATED_MS);
+    let mut stored = 0;
     for queue in 0..topic.queues() {
+        stored += door.hub.stored_since(&topic, queue, since)?;
         let bounds = door.hub.bounds(&topic, queue)?;
         let offsets = TopicOffset {
             last_update_timestamp: door.hub.latest_ms(&topic, queue)?.unwrap_or(0),
@@ -49,6 +55,7 @@ pub(crate) fn stats(door: &Broker, call: &Call) -> Answer {
             .offset_table
             .push((queue_of(door, topic.name.as_str(), queue), offsets));
     }
+    stats.topic_put_tps = stored as f64 * 1000.0 / RATED_MS as f64;
     Ok(Reply::ok().with_body(stats.to_json()?))
 }
 

@@ -140,7 +140,7 @@ impl Incoming<'_> {
             user_flags: self.flag as u32,
             body_crc: Some(body_crc(&self.body) as u32),
             durability: self.scan.waives_sync().then_some(Durability::Written),
-            ..Publish::new(Arc::clone(topic), Flavour::Rmq4, tail)
+            ..Publish::new(target.topic, Flavour::Rmq4, tail)
         };
         Ok((publish, uniq_key))
     }

@@ -78,8 +78,21 @@ impl Door {
         door
     }
 
+    /// With settings of the store.
+    pub async fn on(options: Options, config: RemotingConfig, hub: HubConfig) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), options).unwrap();
+        let mut door = Self::over(store, config, hub, Tls::off()).await;
+        door.folder = Some(folder);
+        door
+    }
+
     pub async fn open(folder: &Path, config: RemotingConfig, hub: HubConfig, tls: Tls) -> Self {
         let store = Store::open(folder, Options::default()).unwrap();
+        Self::over(store, config, hub, tls).await
+    }
+
+    async fn over(store: Store, config: RemotingConfig, hub: HubConfig, tls: Tls) -> Self {
         let hub = Hub::start(store.clone(), hub).await.unwrap();
         let scope = Scope::root("remoting");
         let running = RemotingAdapter::start(hub.clone(), config, tls, scope.clone())

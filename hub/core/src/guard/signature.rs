@@ -8,6 +8,14 @@ use sha1::Sha1;
 /// Longest signature worth decoding: 20 bytes in base64.
 const SIGNATURE_MAX: usize = 28;
 
+/// The secret's signature of the parts; what [`crate::Credentials::Signature`] is checked against.
+#[must_use]
+pub fn sign(secret: &[u8], parts: &[&[u8]]) -> String {
+    mac(secret, parts).map_or_else(String::new, |mac| {
+        STANDARD.encode(mac.finalize().into_bytes())
+    })
+}
+
 /// True if `signature` is the secret's signature of the parts. Takes the same time wherever a difference lies.
 pub(crate) fn verify(secret: &[u8], parts: &[&[u8]], signature: &str) -> bool {
     if signature.len() > SIGNATURE_MAX {
@@ -16,13 +24,16 @@ pub(crate) fn verify(secret: &[u8], parts: &[&[u8]], signature: &str) -> bool {
     let Ok(claimed) = STANDARD.decode(signature) else {
         return false;
     };
-    let Ok(mut mac) = Hmac::<Sha1>::new_from_slice(secret) else {
-        return false;
-    };
+    mac(secret, parts).is_some_and(|mac| mac.verify_slice(&claimed).is_ok())
+}
+
+/// There is one for a secret of any length.
+fn mac(secret: &[u8], parts: &[&[u8]]) -> Option<Hmac<Sha1>> {
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret).ok()?;
     for part in parts {
         mac.update(part);
     }
-    mac.verify_slice(&claimed).is_ok()
+    Some(mac)
 }
 
 #[cfg(test)]
@@ -35,6 +46,7 @@ mod tests {
     fn a_signature_of_a_native_client_is_accepted() {
         assert!(verify(b"sk", &[b"ak", b"0", b"T", b"body"], SIGNATURE));
         assert!(verify(b"sk", &[b"ak0Tbody"], SIGNATURE));
+        assert_eq!(sign(b"sk", &[b"ak0T", b"body"]), SIGNATURE);
     }
 
     #[test]

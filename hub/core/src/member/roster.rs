@@ -147,10 +147,12 @@ impl Hub {
 
     fn notify_members(&self, group: &Group) {
         // The definition may have changed since the handle was taken.
-        let config = self
+        let notifies = self
             .group(group.name.as_str())
-            .map_or(group.config, |now| now.config);
-        if !config.notifies_members {
+            .map_or(group.config.notifies_members, |now| {
+                now.config.notifies_members
+            });
+        if !notifies {
             return;
         }
         for channel in group.live.session.audience() {

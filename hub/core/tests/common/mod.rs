@@ -47,8 +47,12 @@ impl Node {
     }
 
     pub async fn with(config: HubConfig) -> Self {
+        Self::on(config, Options::default()).await
+    }
+
+    pub async fn on(config: HubConfig, options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), Options::default()).unwrap();
+        let store = Store::open(folder.path(), options).unwrap();
         let hub = Hub::start(store.clone(), config.clone()).await.unwrap();
         Self {
             folder,

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use super::section::section;
 use super::users::Users;
-use super::values::{DelayLevels, Durability, Endpoint, LogFormat, Percent, Size, Time, TlsMode};
+use super::values::{
+    DelayLevels, Durability, Endpoint, LogFormat, Percent, Secret, Size, Time, TlsMode,
+};
 
 section! {
     /// This process.
@@ -175,6 +177,12 @@ section! {
     Register {
         /// Foreign name servers this node registers with, as "host:port".
         nameservers: Vec<Endpoint> = Vec::new();
+        /// Access key that signs these registrations, where the name servers want to know who registers.
+        access_key: String = String::new();
+        /// Secret of the access key; better kept in a file of its own.
+        secret_key: Secret = Secret::default();
+        /// File that holds the secret.
+        secret_key_file: PathBuf = PathBuf::new();
     }
 }
 

@@ -230,6 +230,24 @@ fn users_are_resolved_with_their_secrets() {
 }
 
 #[test]
+fn registrations_are_signed_with_a_whole_key_or_not_at_all() {
+    let register = |rest: &str| format!("[register]\nnameservers = [\"ns:9876\"]\n{rest}");
+    let checked = |text: &str| load(text).unwrap().validate().unwrap();
+    assert_eq!(checked(&register("")).register_as, None);
+    let text = register("access_key = \"AK\"\nsecret_key = \"SK\"\n");
+    let access = checked(&text).register_as.unwrap();
+    assert_eq!((access.key.as_str(), access.secret.reveal()), ("AK", "SK"));
+    assert!(!show(&load(&text).unwrap(), false).contains("\"SK\""));
+    for half in ["access_key = \"AK\"\n", "secret_key = \"SK\"\n"] {
+        assert_eq!(refused(&register(half)), ["register.access_key"]);
+    }
+    let missing = register("access_key = \"AK\"\nsecret_key_file = \"/nowhere/at/all\"\n");
+    assert_eq!(refused(&missing), ["register.secret_key_file"]);
+    let useless = "[register]\naccess_key = \"AK\"\nsecret_key = \"SK\"\n";
+    assert_eq!(refused(useless), ["register.access_key"]);
+}
+
+#[test]
 fn incomplete_users_are_refused_without_showing_their_secrets() {
     let text = "[[auth.users]]\nname = \"ann\"\n\
                 [[auth.users]]\nname = \"ann\"\npassword = \"p\"\naccess_key = \"AK\"\n\

@@ -11,7 +11,6 @@ use tracing_subscriber::EnvFilter;
 
 use super::fault::{Fault, Faults};
 use super::load::Loaded;
-use super::users::User;
 use super::values::{Secret, Size, Time, TlsMode};
 
 /// The largest secret file that is read.
@@ -55,6 +54,8 @@ pub struct Checked {
     pub remoting: Option<SocketAddr>,
     pub remoting_fast: Option<SocketAddr>,
     pub users: Vec<SeedUser>,
+    /// What registrations with foreign name servers are signed with.
+    pub register_as: Option<AccessKey>,
 }
 
 impl Loaded {
@@ -69,6 +70,7 @@ impl Loaded {
         };
         let node_name = judge.node();
         let users = judge.users();
+        let register_as = judge.register();
         judge.tls();
         judge.store();
         judge.bounds();
@@ -93,6 +95,7 @@ impl Loaded {
             remoting,
             remoting_fast,
             users,
+            register_as,
             loaded: self,
         })
     }
@@ -224,12 +227,14 @@ impl Judge<'_> {
             );
             let password = self.secret(&user.password, &user.password_file, &key("password"));
             let secret = self.secret(&user.secret_key, &user.secret_key_file, &key("secret_key"));
-            let access = self.access(user, secret, &key("access_key"));
+            let has_secret = given(&user.secret_key, &user.secret_key_file);
+            let access = self.access(&user.access_key, has_secret, secret, &key("access_key"));
             if let Some(access) = &access {
                 let is_new = keys.insert(access.key.clone());
                 self.user_demand(is_new, key("access_key"), "this access key is listed twice");
             }
-            let has_means = has_password(user) || !user.access_key.is_empty();
+            let has_password = given(&user.password, &user.password_file);
+            let has_means = has_password || !user.access_key.is_empty();
             self.user_demand(
                 has_means,
                 key("password"),
@@ -246,24 +251,47 @@ impl Judge<'_> {
         seeds
     }
 
+    fn register(&mut self) -> Option<AccessKey> {
+        let register = &self.loaded.config.register;
+        let (inline, file) = (&register.secret_key, &register.secret_key_file);
+        let (access_key, has_secret) = (&register.access_key, given(inline, file));
+        let is_used = !register.nameservers.is_empty();
+        self.demand(
+            is_used || access_key.is_empty(),
+            "register.access_key",
+            || "has no effect without register.nameservers".to_owned(),
+        );
+        let secret = self.secret(inline, file, "register.secret_key");
+        self.access(access_key, has_secret, secret, "register.access_key")
+    }
+
+    /// A fault in the list of users has the list's origin.
     fn user_demand(&mut self, holds: bool, key: String, message: &str) {
         if !holds {
-            self.faults
-                .push(Fault::new(key, self.loaded.origin("auth.users"), message));
+            let set = match key.split_once('[') {
+                Some((list, _)) => list,
+                None => &key,
+            };
+            let origin = self.loaded.origin(set);
+            self.faults.push(Fault::new(key, origin, message));
         }
     }
 
-    fn access(&mut self, user: &User, secret: Option<Secret>, key: &str) -> Option<AccessKey> {
-        let has_secret =
-            !user.secret_key.is_empty() || !user.secret_key_file.as_os_str().is_empty();
-        let is_whole = user.access_key.is_empty() != has_secret;
+    fn access(
+        &mut self,
+        access_key: &str,
+        has_secret: bool,
+        secret: Option<Secret>,
+        key: &str,
+    ) -> Option<AccessKey> {
+        let is_whole = access_key.is_empty() != has_secret;
         self.user_demand(
             is_whole,
             key.to_owned(),
             "access_key and secret_key go together",
         );
         Some(AccessKey {
-            key: user.access_key.clone(),
+            key: access_key.to_owned(),
             secret: secret?,
         })
         .filter(|_| is_whole)
@@ -454,8 +482,9 @@ impl Judge<'_> {
     }
 }
 
-fn has_password(user: &User) -> bool {
-    !user.password.is_empty() || !user.password_file.as_os_str().is_empty()
+/// Whether a secret is given at all.
+fn given(inline: &Secret, file: &Path) -> bool {
+    !inline.is_empty() || !file.as_os_str().is_empty()
 }
 
 fn is_name(text: &str) -> bool {

@@ -78,11 +78,23 @@ impl Default for GroupRetryPolicy {
     }
 }
 
-/// Delays in milliseconds, one per attempt.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Delays in milliseconds; the first retry waits for the third of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CustomizedRetryPolicy {
     pub next: Vec<i64>,
+}
+
+impl Default for CustomizedRetryPolicy {
+    /// The usual delay levels.
+    fn default() -> Self {
+        let seconds = [
+            1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200,
+        ];
+        Self {
+            next: seconds.map(|s| s * 1000).to_vec(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,11 +15,36 @@ pub struct MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.ip() {
-            IpAddr::V4(ip) => write!(f, "{:08X}", ip.to_bits())?,
-            IpAddr::V6(ip) => write!(f, "{:032X}", ip.to_bits())?,
+        f.write_str(self.text().as_str())
+    }
+}
+
+/// Digits of the longest id.
+const DIGITS_MAX: usize = 56;
+
+/// The text of an id, on the stack: every message sent is answered with one.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageIdText {
+    digits: [u8; DIGITS_MAX],
+    len: usize,
+}
+
+impl MessageIdText {
+    fn put(&mut self, bytes: &[u8]) {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        let digits = bytes
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|digit| HEX.get(usize::from(digit)));
+        for (slot, digit) in self.digits.iter_mut().skip(self.len).zip(digits) {
+            *slot = *digit;
+            self.len += 1;
         }
-        write!(f, "{:08X}{:016X}", self.host.port(), self.offset)
+    }
+
+    pub fn as_str(&self) -> &str {
+        let digits = self.digits.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
     }
 }
 
@@ -32,6 +57,21 @@ impl FromStr for MessageId {
 }
 
 impl MessageId {
+    /// The id as text.
+    pub fn text(&self) -> MessageIdText {
+        let mut text = MessageIdText {
+            digits: [0; DIGITS_MAX],
+            len: 0,
+        };
+        match self.host.ip() {
+            IpAddr::V4(ip) => text.put(&ip.octets()),
+            IpAddr::V6(ip) => text.put(&ip.octets()),
+        }
+        text.put(&u32::from(self.host.port()).to_be_bytes());
+        text.put(&self.offset.to_be_bytes());
+        text
+    }
+
     fn read(text: &str) -> Option<Self> {
         // from_str_radix would let a sign through.
         if !text.bytes().all(|b| b.is_ascii_hexdigit()) {

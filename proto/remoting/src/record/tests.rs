@@ -294,6 +294,22 @@ fn reserved_names_are_known() {
 }
 
 #[test]
+fn message_ids_are_upper_case_hex_of_address_port_and_offset() {
+    let text = |host: &str, offset| {
+        let host = host.parse().unwrap();
+        MessageId { host, offset }.to_string()
+    };
+    assert_eq!(
+        text("127.0.0.1:10911", 1024),
+        "7F00000100002A9F0000000000000400"
+    );
+    assert_eq!(
+        text("[2001:db8::1]:65535", 0xab),
+        "20010DB80000000000000000000000010000FFFF00000000000000AB"
+    );
+}
+
+#[test]
 fn message_ids_of_other_shapes_are_refused() {
     let v6 = MessageId {
         host: "[2001:db8::1]:10911".parse().unwrap(),
