@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crossdock_store::api::{AppendError, ReadError};
+use crossdock_store::lease::LeaseError;
 use crossdock_store::record::DraftError;
 use crossdock_store::view::ViewError;
 
@@ -120,6 +121,9 @@ pub enum HubError {
     /// Too much work of this kind is in flight.
     #[error("too much is in flight: {0}")]
     Busy(&'static str),
+    /// A lease is not what the caller holds.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The store did not append.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -159,7 +163,7 @@ impl HubError {
             }
             Self::Append(AppendError::Fenced) => ErrorKind::Fenced,
             Self::Append(AppendError::Closed) | Self::Closed => ErrorKind::Unavailable,
-            Self::Read(ReadError::Expired(_)) => ErrorKind::Expired,
+            Self::Read(ReadError::Expired(_)) | Self::Lease(_) => ErrorKind::Expired,
             Self::Read(ReadError::NotFound(_)) => ErrorKind::NotFound,
             Self::Read(ReadError::Damaged(_)) | Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Read(ReadError::Index(ViewError::WaitersFull)) => ErrorKind::Busy,

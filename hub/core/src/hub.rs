@@ -9,6 +9,7 @@ use crate::config::HubConfig;
 use crate::error::HubError;
 use crate::group::Groups;
 use crate::guard::Guard;
+use crate::lease::Leases;
 use crate::member::Roster;
 use crate::position::Positions;
 use crate::producer::Producers;
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) positions: Positions,
+    pub(crate) leases: Leases,
     pub(crate) resets: Resets,
     pub(crate) roster: Roster,
     pub(crate) producers: Producers,
@@ -49,6 +51,7 @@ impl Hub {
             topics: Topics::load(&store, &config)?,
             groups: Groups::load(&store)?,
             positions: Positions::default(),
+            leases: Leases::default(),
             resets: Resets::default(),
             roster: Roster::default(),
             producers: Producers::default(),

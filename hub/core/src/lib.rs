@@ -12,6 +12,7 @@ mod group;
 mod guard;
 mod hub;
 mod ids;
+mod lease;
 mod lock;
 mod member;
 mod name;
@@ -46,6 +47,7 @@ pub use guard::{
     UserChange, sign,
 };
 pub use hub::Hub;
+pub use lease::{Acquire, Delivered, LeaseError, LeaseTerm, OwnerId, StartAt};
 pub use member::{
     ConnectionId, ConsumeFrom, ConsumeKind, ConsumeModel, GroupView, Heartbeat, Member,
     MemberChannel, SubscriptionLookup,
