@@ -40,6 +40,10 @@ pub const EXTENSION_MAX: usize = 16 * 1024;
 pub const RECORD_MAX: usize = 64 * 1024 * 1024;
 const VERSION: u8 = 1;
 
+/// Due time of a *prepared* record: it waits for a decision and not for a time. A record that fires it is the decision to
+/// deliver it, a cancel of its timer the decision not to.
+pub const UNDECIDED: i64 = i64::MAX;
+
 /// The record waits for its due time and has no queue entry until another record fires it.
 pub const FLAG_SCHEDULED: u16 = 1;
 /// The record fires the timer named by its link.
