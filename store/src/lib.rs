@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod io;
 pub mod kv;
+pub mod lease;
 pub mod log;
 pub mod options;
 pub mod read;
