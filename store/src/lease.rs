@@ -15,8 +15,6 @@ mod row;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use self::chunk::{CHUNK, Chunk, Slot};
 use crate::change::Change;
 use crate::types::{GroupId, QueueId, TableId};
