@@ -121,6 +121,9 @@ pub enum HubError {
     /// Too much work of this kind is in flight.
     #[error("too much is in flight: {0}")]
     Busy(&'static str),
+    /// There is no undecided message where the caller says, or it is not the caller's to decide.
+    #[error("no prepared message waits for this decision")]
+    NotPrepared,
     /// A lease is not what the caller holds.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -163,7 +166,9 @@ impl HubError {
             }
             Self::Append(AppendError::Fenced) => ErrorKind::Fenced,
             Self::Append(AppendError::Closed) | Self::Closed => ErrorKind::Unavailable,
-            Self::Read(ReadError::Expired(_)) | Self::Lease(_) => ErrorKind::Expired,
+            Self::Read(ReadError::Expired(_)) | Self::Lease(_) | Self::NotPrepared => {
+                ErrorKind::Expired
+            }
             Self::Read(ReadError::NotFound(_)) => ErrorKind::NotFound,
             Self::Read(ReadError::Damaged(_)) | Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Read(ReadError::Index(ViewError::WaitersFull)) => ErrorKind::Busy,

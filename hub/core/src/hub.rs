@@ -17,6 +17,7 @@ use crate::reset::Resets;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
+use crate::transaction::Transactions;
 
 /// The hub: one concrete handle, cheap to clone, shared by every adapter.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) positions: Positions,
     pub(crate) leases: Leases,
     pub(crate) resets: Resets,
+    pub(crate) transactions: Transactions,
     pub(crate) roster: Roster,
     pub(crate) producers: Producers,
     pub(crate) guard: Guard,
@@ -53,6 +55,7 @@ impl Hub {
             positions: Positions::default(),
             leases: Leases::default(),
             resets: Resets::default(),
+            transactions: Transactions::default(),
             roster: Roster::default(),
             producers: Producers::default(),
             guard: Guard::load(&store)?,
@@ -67,6 +70,7 @@ impl Hub {
         hub.seed_users().await?;
         hub.spawn_position_flush();
         hub.spawn_member_scan();
+        hub.spawn_transaction_check();
         Ok(hub)
     }
 

@@ -29,6 +29,7 @@ mod subscription;
 mod table;
 mod tasks;
 mod topic;
+mod transaction;
 
 pub use crossdock_store::api::{
     AppendError, Boundary, Bounds, Completion, Done, Message, Placed, ReadError, ReadLimits,
@@ -61,3 +62,4 @@ pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};
 pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};
+pub use transaction::{Decider, Resolution, Undecided};

@@ -26,6 +26,9 @@ pub const MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
 /// The topic of the stock benchmark programs.
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 
+/// Where prepared messages go that nobody decided about.
+pub const UNDECIDED_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+
 /// Topics that belong to the hub: never changed or deleted on request.
 const SYSTEM: &[&str] = &[
     TEMPLATE_TOPIC,
@@ -35,7 +38,7 @@ const SYSTEM: &[&str] = &[
     "SCHEDULE_TOPIC_XXXX",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    UNDECIDED_TOPIC,
     "RMQ_SYS_TRACE_TOPIC",
 ];
 const SYSTEM_PREFIX: &str = "rmq_sys_";
@@ -44,7 +47,7 @@ const CLOSED: &[&str] = &[
     "SCHEDULE_TOPIC_XXXX",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    UNDECIDED_TOPIC,
     SELF_TEST_TOPIC,
     MOVED_TOPIC,
 ];
