@@ -27,7 +27,7 @@ pub const MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 
 /// Where prepared messages go that nobody decided about.
-pub const UNDECIDED_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+pub(crate) const UNDECIDED_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
 
 /// Topics that belong to the hub: never changed or deleted on request.
 const SYSTEM: &[&str] = &[

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 use bytes::BytesMut;
-use crossdock_hub::{ConnectionId, GroupName, MemberChannel};
+use crossdock_hub::{ConnectionId, GroupName, MemberChannel, Undecided};
 use crossdock_kit::{Frame, Outbound};
 use crossdock_proto_remoting::Command;
 use crossdock_proto_remoting::code::request;
 use crossdock_proto_remoting::header::group::NotifyConsumerIdsChanged;
 use tokio_util::sync::CancellationToken;
 
+use crate::handler::transaction::question;
 use crate::reply::{Meta, Reply};
 use crate::stats::Stats;
 
@@ -31,6 +32,8 @@ pub(crate) struct Peer {
     pub(crate) closed: CancellationToken,
     /// Pulls of this connection that wait for messages.
     pub(crate) held_pulls: AtomicUsize,
+    /// Name of the broker the client is connected to.
+    node: Arc<str>,
     outbound: Outbound,
     /// Fingerprint of the last heartbeat that said its subscriptions in full; 0 for none.
     fingerprint: AtomicI32,
@@ -45,6 +48,7 @@ impl Peer {
         address: SocketAddr,
         local: SocketAddr,
         advertised: SocketAddr,
+        node: Arc<str>,
         outbound: Outbound,
         stats: Arc<Stats>,
     ) -> Self {
@@ -55,6 +59,7 @@ impl Peer {
             advertised,
             closed: CancellationToken::new(),
             held_pulls: AtomicUsize::new(0),
+            node,
             outbound,
             fingerprint: AtomicI32::new(0),
             opaque: AtomicI32::new(0),
@@ -82,7 +87,7 @@ impl Peer {
     }
 
     /// Sends a one-way request of ours unless the client is too slow to take it now.
-    pub(crate) fn notify(&self, command: Command) {
+    pub(crate) fn notify(&self, command: Command) -> bool {
         let number = self.opaque.fetch_add(1, Ordering::Relaxed);
         let command = command.with_opaque(number).oneway();
         let mut frame = BytesMut::with_capacity(256);
@@ -93,6 +98,7 @@ impl Peer {
         } else {
             &self.stats.notices_dropped
         });
+        sent
     }
 }
 
@@ -102,6 +108,10 @@ impl MemberChannel for Peer {
             consumer_group: group.as_str(),
         };
         self.notify(Command::request(request::NOTIFY_CONSUMER_IDS_CHANGED).with_header(&header));
+    }
+
+    fn ask_decision(&self, undecided: &Undecided) -> bool {
+        question(self, undecided, &self.node).is_some_and(|question| self.notify(question))
     }
 
     fn is_open(&self) -> bool {
