@@ -8,6 +8,7 @@ mod changelog;
 mod config;
 mod delay;
 mod error;
+mod filter;
 mod group;
 mod guard;
 mod hub;
@@ -40,6 +41,9 @@ pub use changelog::{Edit, Edits, Version};
 pub use config::{HubConfig, UserSeed};
 pub use delay::{DelayError, DelayLevels};
 pub use error::{ErrorKind, HubError, Outcome, Retry};
+pub use filter::{
+    FILTER_DEPTH_MAX, FILTER_LIST_MAX, FILTER_NAMES_MAX, FILTER_TEXT_MAX, FilterError, SqlFilter,
+};
 pub use group::{Group, GroupConfig, OnDelete};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,
