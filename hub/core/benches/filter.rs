@@ -22,7 +22,10 @@ fn properties(n: usize) -> String {
         ("TAGS", "created".to_owned()),
         ("a", (n % 11).to_string()),
         ("region", "eu-central".to_owned()),
-        ("b", if n % 3 == 0 { "x" } else { "other" }.to_owned()),
+        (
+            "b",
+            if n.is_multiple_of(3) { "x" } else { "other" }.to_owned(),
+        ),
     ];
     pairs.iter().fold(String::new(), |text, (name, value)| {
         text + name + "\u{1}" + value + "\u{2}"

@@ -5,6 +5,7 @@
 //! `[NOT] STARTSWITH` `[NOT] ENDSWITH` `[NOT] BETWEEN` `[NOT] IN` · unary `+` `-` `NOT` · literals, names, parentheses.
 //! `NOT` binds tighter than a comparison. Comparisons with a missing property are unknown, and unknown is not a match.
 
+mod builder;
 mod cache;
 mod lexer;
 mod parser;

@@ -4,8 +4,9 @@
 //! RocketMQ's own parser stops at the first token that cannot go on and ignores what follows; here that is an error,
 //! except for a comment that the end of the text cuts short.
 
+use super::builder::{Builder, too_deep};
 use super::lexer::{Lexer, Token, excerpt};
-use super::program::{Builder, Node, NodeId, Order, Part, Program, too_deep};
+use super::program::{Node, NodeId, Order, Part, Program};
 use super::value::double;
 use super::{FILTER_DEPTH_MAX, FILTER_LIST_MAX, FilterError};
 
