@@ -5,6 +5,7 @@ mod admin_group;
 mod admin_topic;
 mod config;
 mod connections;
+mod expression;
 mod heartbeat;
 mod lock;
 mod membership;

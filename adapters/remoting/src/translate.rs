@@ -5,3 +5,4 @@
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
 pub(crate) mod scan;
+pub(crate) mod select;

@@ -175,7 +175,9 @@ fn start_apache(options: &HubOptions) -> Result<Hub> {
         .patient()
         .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS)
         .set("transactionTimeOut", 1_000)
-        .set("transactionCheckInterval", 1_000);
+        .set("transactionCheckInterval", 1_000)
+        // Off unless it is asked for; ours has no such switch.
+        .set("enablePropertyFilter", true);
     if let Some(user) = &options.credentials {
         let (access, secret) = (&user.access_key, &user.secret_key);
         broker = broker

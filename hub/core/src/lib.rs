@@ -8,6 +8,7 @@ mod changelog;
 mod config;
 mod delay;
 mod error;
+mod filter;
 mod group;
 mod guard;
 mod hub;
@@ -42,6 +43,9 @@ pub use changelog::{Edit, Edits, Version};
 pub use config::{HubConfig, UserSeed};
 pub use delay::{DelayError, DelayLevels};
 pub use error::{ErrorKind, HubError, Outcome, Retry};
+pub use filter::{
+    FILTER_DEPTH_MAX, FILTER_LIST_MAX, FILTER_NAMES_MAX, FILTER_TEXT_MAX, FilterError, SqlFilter,
+};
 pub use group::{DeclaredSubscription, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,

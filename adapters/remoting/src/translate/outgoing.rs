@@ -122,7 +122,7 @@ fn host(bytes: Option<&[u8]>) -> SocketAddr {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Joined<'a>(pub(crate) &'a [u8], pub(crate) &'a [u8]);
 
-impl Joined<'_> {
+impl<'a> Joined<'a> {
     fn len(self) -> usize {
         self.0.len() + self.1.len()
     }
@@ -144,7 +144,7 @@ impl Joined<'_> {
     }
 
     /// The bytes of a range, in up to two pieces.
-    fn range(&self, from: usize, len: usize) -> (&[u8], &[u8]) {
+    fn range(&self, from: usize, len: usize) -> (&'a [u8], &'a [u8]) {
         let to = from.saturating_add(len);
         let split = self.0.len();
         let first = self.0.get(from.min(split)..to.min(split));
@@ -184,6 +184,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// The property text in the tail they were read from, in up to two pieces.
+    pub(crate) fn properties<'t>(&self, tail: Joined<'t>) -> (&'t [u8], &'t [u8]) {
+        tail.range(self.properties_at, self.sizes.properties)
+    }
+
     /// Reads the lengths; `None` if they do not add up.
     pub(crate) fn of(tail: Joined<'_>) -> Option<Self> {
         let body = tail.number(0, BODY_LEN)?;

@@ -19,7 +19,7 @@ use crate::error::Refusal;
 use crate::reply::Answer;
 use crate::stats::Stats;
 
-/// How often a pull with a filter looks for messages that it does not want.
+/// How often a pull with tags looks for messages that it does not want.
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// Counts a held pull, against both bounds, until dropped.
@@ -110,12 +110,13 @@ async fn wait(
 ) -> Option<Answer> {
     loop {
         let from = pull.from();
+        let arrivals = pull.arrivals();
         tokio::select! {
             biased;
             () = peer.closed.cancelled() => return None,
             () = door.scope.draining().cancelled() => return Some(Err(go_away(version))),
             () = tokio::time::sleep_until(deadline) => return Some(pull.last_look(door).await),
-            () = tokio::time::sleep(RECHECK), if pull.filter != TagFilter::All => {
+            () = tokio::time::sleep(RECHECK), if *arrivals != TagFilter::All => {
                 // What nobody here wants has to be passed over now and then, or the client
                 // would come back to it.
                 match pull.read(door).await {
@@ -124,7 +125,7 @@ async fn wait(
                     Err(refusal) => return Some(Err(refusal)),
                 }
             }
-            arrived = door.hub.arrival(&pull.topic, pull.queue, from, &pull.filter) => {
+            arrived = door.hub.arrival(&pull.topic, pull.queue, from, arrivals) => {
                 if let Err(error) = arrived {
                     return Some(Err(error.into()));
                 }
@@ -136,7 +137,7 @@ async fn wait(
         };
         if outcome.status == ReadStatus::NoMatch {
             // What arrived is not for this client: it stays, and goes on behind it.
-            pull.offset = i64::try_from(outcome.next).unwrap_or(i64::MAX);
+            pull.advance(outcome.next);
         } else if !pull.is_at_end(&outcome) {
             return Some(pull.answer(door, &outcome));
         } else if pull.topic.is_deleted() {

@@ -12,6 +12,7 @@ import crossdock.compat.cases.RestartCases;
 import crossdock.compat.cases.RetryCases;
 import crossdock.compat.cases.SecurityCases;
 import crossdock.compat.cases.SendCases;
+import crossdock.compat.cases.SqlCases;
 import crossdock.compat.cases.TransactionCases;
 import crossdock.compat.cases.WireCases;
 import java.io.BufferedReader;
@@ -73,6 +74,7 @@ public final class Driver {
             OrderCases.addTo(all);
             ConsumeCases.addTo(all);
             PullCases.addTo(all);
+            SqlCases.addTo(all);
             SendCases.addTo(all);
             QueryCases.addTo(all);
             AdminCases.addTo(all);
