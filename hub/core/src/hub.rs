@@ -14,6 +14,7 @@ use crate::position::Positions;
 use crate::producer::Producers;
 use crate::reset::Resets;
 use crate::settings::Settings;
+use crate::switch::Switches;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
 
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) producers: Producers,
     pub(crate) guard: Guard,
     pub(crate) settings: Settings,
+    pub(crate) switches: Switches,
     pub(crate) tasks: Tasks,
     started: Instant,
 }
@@ -45,6 +47,7 @@ impl Hub {
     /// A stored definition is damaged, the configuration is impossible, or the store refuses the first changes.
     pub async fn start(store: Store, config: HubConfig) -> Result<Self, HubError> {
         config.check()?;
+        let settings = Settings::load(&store)?;
         let inner = Inner {
             topics: Topics::load(&store, &config)?,
             groups: Groups::load(&store)?,
@@ -53,7 +56,8 @@ impl Hub {
             roster: Roster::default(),
             producers: Producers::default(),
             guard: Guard::load(&store)?,
-            settings: Settings::load(&store)?,
+            switches: Switches::load(&config, &settings),
+            settings,
             tasks: Tasks::default(),
             started: Instant::now(),
             store,

@@ -25,6 +25,7 @@ mod retry;
 mod settings;
 mod single_flight;
 mod subscription;
+mod switch;
 mod table;
 mod tasks;
 mod topic;
@@ -40,7 +41,9 @@ pub use changelog::{Edit, Edits, Version};
 pub use config::{HubConfig, UserSeed};
 pub use delay::{DelayError, DelayLevels};
 pub use error::{ErrorKind, HubError, Outcome, Retry};
-pub use group::{DeclaredSubscription, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy};
+pub use group::{
+    DeclaredSubscription, DeliveredCounts, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy,
+};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,
     UserChange, sign,
@@ -58,4 +61,5 @@ pub use position::Committed;
 pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};
 pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
+pub use switch::Switch;
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};

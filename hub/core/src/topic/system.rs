@@ -5,6 +5,7 @@ use super::{Perm, TopicSpec};
 use crate::error::HubError;
 use crate::hub::Hub;
 use crate::name::{BENCHMARK_TOPIC, MOVED_TOPIC, SELF_TEST_TOPIC, TEMPLATE_TOPIC, TopicName};
+use crate::switch::Switch;
 
 /// Queues of the topic named after the cluster.
 const CLUSTER_QUEUES: u32 = 16;
@@ -16,7 +17,7 @@ impl Hub {
         let config = &self.0.config;
         // Clients take a template they find in the route for permission to create; without that permission there must be
         // nothing to inherit.
-        let template_perm = if config.auto_create_topics {
+        let template_perm = if self.is_on(Switch::CreateTopics) {
             Perm::READ_WRITE.with(Perm::INHERIT)
         } else {
             Perm::READ_WRITE
