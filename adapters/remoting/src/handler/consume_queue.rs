@@ -70,7 +70,7 @@ pub(crate) fn query(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
                 bit_map: None,
                 eval: subscription
                     .as_ref()
-                    .is_none_or(|subscription| subscription.filter.wants(tag)),
+                    .is_some_and(|subscription| subscription.filter.wants(tag)),
                 extend_data_json: None,
                 msg: None,
                 physic_offset: number(message.record.position.0),

@@ -156,6 +156,7 @@ public final class MqadminCases {
     private static void topicList(Scope scope) throws Exception {
         Mqadmin mqadmin = new Mqadmin(scope);
         String topic = scope.topic(1);
+        String cluster = cluster(scope);
         fill(scope, topic, "a");
         Inbox inbox = new Inbox();
         scope.consumer(scope.group(), topic, "*", inbox);
@@ -163,8 +164,7 @@ public final class MqadminCases {
         mqadmin.run("topicList").shows(topic + "\n");
         // The group's position has to arrive.
         Check.await("the topic with its consumer", Scope.LIMIT_MS, () -> mqadmin.run("topicList", "-c").out().lines()
-                .anyMatch(line -> line.contains(topic) && line.contains(scope.group())
-                        && line.startsWith(cluster(scope))));
+                .anyMatch(line -> line.contains(topic) && line.contains(scope.group()) && line.startsWith(cluster)));
     }
 
     private static void topicClusterList(Scope scope) throws Exception {
@@ -288,6 +288,9 @@ public final class MqadminCases {
     private static void queryMsgTraceById(Scope scope) throws Exception {
         String topic = scope.topic(1);
         Mqadmin mqadmin = new Mqadmin(scope);
+        // Where traces go; an operator creates it where the server does not.
+        mqadmin.run("updateTopic", "-b", scope.broker, "-t", "RMQ_SYS_TRACE_TOPIC", "-r", "1", "-w", "1");
+        scope.admin().examineTopicRouteInfo("RMQ_SYS_TRACE_TOPIC");
         String[] row = mqadmin.run("sendMessage", "-t", topic, "-p", "traced", "-m", "true").row(brokerName(scope) + " ");
         Check.await("the trace", Scope.LIMIT_MS, () -> mqadmin.run("queryMsgTraceById", "-i", row[3]).out().lines()
                 .anyMatch(line -> line.startsWith("Pub") && line.contains("success")));
@@ -301,7 +304,7 @@ public final class MqadminCases {
         Check.await("the entries", Scope.LIMIT_MS, () -> mqadmin
                 .run("queryCq", "-t", topic, "-q", "0", "-i", "0", "-c", "2", "-b", scope.broker).has("idx: 1"));
         mqadmin.run("queryCq", "-t", topic, "-q", "0", "-i", "0", "-c", "2", "-b", scope.broker)
-                .shows("MaxQueueIndex: 2, MinQueueIndex: 0", "idx: 0", String.valueOf("tagA".hashCode()), "idx: 1");
+                .shows("Queue data:", "max: 2, min: 0", "idx: 0", String.valueOf("tagA".hashCode()), "idx: 1");
         mqadmin.run("queryCq", "-t", topic, "-q", "7", "-i", "0", "-c", "2", "-b", scope.broker).fails("not exist");
     }
 
@@ -344,10 +347,10 @@ public final class MqadminCases {
         DefaultMQProducer producer = scope.producer();
         Check.fails("a send to an unknown topic", () -> producer.send(Scope.message(scope.freshTopic("no"), "x")));
         mqadmin.run("updateBrokerConfig", "-c", cluster(scope), "-k", "autoCreateTopicEnable", "-v", "true").shows(success);
-        Check.await("a topic that creates itself", Scope.LIMIT_MS, () -> {
+        if (!isApache(scope)) {
+            // An Apache broker has taken the permission from its template meanwhile and does not give it back.
             Scope.stored(scope.producer().send(Scope.message(scope.freshTopic("yes"), "x")));
-            return true;
-        });
+        }
         mqadmin.run("updateBrokerConfig", "-b", scope.broker, "-k", "brokerConfigPath", "-v", "/x").hides("success");
         if (!isApache(scope)) {
             // What nothing would come of is not taken; Apache takes any word.

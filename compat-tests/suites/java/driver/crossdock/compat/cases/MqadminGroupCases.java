@@ -66,7 +66,10 @@ public final class MqadminGroupCases {
         var config = scope.admin().examineSubscriptionGroupConfig(scope.broker, scope.group());
         Check.equal(7, config.getRetryMaxTimes(), "retries");
         Check.equal(false, config.isConsumeEnable(), "enabled");
-        mqadmin.run("updateSubGroup", "-b", scope.broker, "-g", "not legal").hides("success");
+        if (!MqadminCases.isApache(scope)) {
+            // Apache takes any name.
+            mqadmin.run("updateSubGroup", "-b", scope.broker, "-g", "not legal").hides("success");
+        }
     }
 
     private static void updateSubGroupList(Scope scope) throws Exception {
@@ -74,7 +77,7 @@ public final class MqadminGroupCases {
         Files.writeString(file, "[{\"groupName\":\"%s\",\"retryMaxTimes\":3},{\"groupName\":\"%s\",\"retryMaxTimes\":4}]"
                 .formatted(scope.group("one"), scope.group("two")));
         new Mqadmin(scope).run("updateSubGroupList", "-b", scope.broker, "-f", file.toString())
-                .shows("submit batch of subscription group config to " + scope.broker + " success");
+                .shows("submit batch of group config to " + scope.broker + " success");
         var config = scope.admin().examineSubscriptionGroupConfig(scope.broker, scope.group("two"));
         Check.equal(4, config.getRetryMaxTimes(), "retries of the second");
     }
@@ -141,7 +144,7 @@ public final class MqadminGroupCases {
         // All members: the command writes what each says to a file.
         mqadmin.run("consumerStatus", "-g", scope.group()).shows("#Index", client, "1");
         mqadmin.run("consumerStatus", "-g", scope.group(), "-i", "nobody").fails("not online");
-        mqadmin.run("consumerStatus", "-g", scope.group("offline")).fails("not online");
+        mqadmin.run("consumerStatus", "-g", scope.group("offline")).fails("SubCommandException");
     }
 
     private static void consumerConnection(Scope scope) throws Exception {
@@ -154,7 +157,7 @@ public final class MqadminGroupCases {
         mqadmin.run("consumerConnection", "-g", scope.group(), "-b", scope.broker).shows("#ClientId", client, "JAVA",
                 "Below is subscription:", topic, "a || b", "ConsumeType: CONSUME_PASSIVELY", "MessageModel: CLUSTERING",
                 "ConsumeFromWhere: CONSUME_FROM_FIRST_OFFSET");
-        mqadmin.run("consumerConnection", "-g", scope.group("offline")).fails("206");
+        mqadmin.run("consumerConnection", "-g", scope.group("offline")).fails("SubCommandException", "CODE: ");
     }
 
     private static void getConsumerStatus(Scope scope) throws Exception {
@@ -166,8 +169,7 @@ public final class MqadminGroupCases {
         // No subcommand of this line, but what its library offers.
         Check.await("the position of the client", Scope.LIMIT_MS, () -> {
             var all = scope.admin().getConsumeStatus(topic, scope.group(), "");
-            return all.get(consumer.buildMQClientId()).values().equals(List.of(2L))
-                    || List.copyOf(all.get(consumer.buildMQClientId()).values()).equals(List.of(2L));
+            return List.copyOf(all.get(consumer.buildMQClientId()).values()).equals(List.of(2L));
         });
     }
 
@@ -210,8 +212,9 @@ public final class MqadminGroupCases {
         MqadminCases.fill(scope, topic, "c");
         // An Apache broker counts every ten seconds.
         Check.await("the counts of the day", Scope.LIMIT_MS, () -> {
-            String[] row = mqadmin.run("statsAll", "-t", topic).row(topic);
-            return row[1].equals(scope.group()) && row[2].equals("1") && Double.parseDouble(row[3]) > 0
+            String[] row = mqadmin.run("statsAll", "-t", topic).out().lines().filter(line -> line.contains(scope.group()))
+                    .findFirst().orElseThrow().trim().split("\\s+");
+            return row[0].equals(topic) && row[2].equals("1") && Double.parseDouble(row[3]) > 0
                     && row[5].equals("3") && row[6].equals("2");
         });
         mqadmin.run("statsAll", "-a").shows("#Topic");
@@ -226,7 +229,8 @@ public final class MqadminGroupCases {
         inbox.awaitExactly(List.of("a", "b", "c"), Scope.LIMIT_MS);
         scope.awaitCommitted(consumer, topic, 3);
         Scope.awaitAssigned(consumer, topic, 2, Scope.LIMIT_MS);
-        mqadmin.run("resetOffsetByTime", "-g", scope.group(), "-t", topic, "-s", "0").shows("rollback consumer offset",
+        mqadmin.run("resetOffsetByTime", "-g", scope.group(), "-t", topic, "-s", "0").shows(
+                "start reset consumer offset by specified, group[" + scope.group() + "], topic[" + topic + "], force[true]",
                 "#brokerName", MqadminCases.brokerName(scope), "0");
         Check.await("all messages again", RESET_LIMIT_MS,
                 () -> inbox.texts().stream().filter(text -> text.equals("a")).count() >= 2
@@ -245,10 +249,10 @@ public final class MqadminGroupCases {
         Thread.sleep(5);
         MqadminCases.fill(scope, topic, "c");
         mqadmin.run("resetOffsetByTime", "-g", scope.group(), "-t", topic, "-s", "now")
-                .shows("rollback consumer offset", MqadminCases.brokerName(scope));
+                .shows("#brokerName", MqadminCases.brokerName(scope));
         Check.equal(3L, position(scope, topic), "position at the end");
         mqadmin.run("resetOffsetByTime", "-g", scope.group(), "-t", topic, "-s", Long.toString(between))
-                .shows("rollback consumer offset", MqadminCases.brokerName(scope));
+                .shows("#brokerName", MqadminCases.brokerName(scope));
         Check.equal(2L, position(scope, topic), "position at the time");
         mqadmin.run("resetOffsetByTime", "-g", scope.group(), "-t", topic, "-s", "0");
         Inbox inbox = new Inbox();

@@ -64,9 +64,10 @@ public final class MqadminSignedCases {
         Mqadmin mqadmin = new Mqadmin(scope);
         create(scope, user(scope));
         // The new user exists and signs; it is no administrator.
-        Exception refusal = Check.fails("a question of a user without rights",
-                () -> as(scope, user(scope), "secret-" + user(scope)).admin().examineTopicConfig(scope.broker, "TBW102"));
         if (!MqadminCases.isApache(scope)) {
+            // The Apache broker of the tests knows who asks and lets everybody do everything.
+            Exception refusal = Check.fails("a question of a user without rights", () -> as(scope, user(scope),
+                    "secret-" + user(scope)).admin().examineTopicConfig(scope.broker, "TBW102"));
             Check.that(refusal.toString().contains("may not"), "refused otherwise: %s", refusal);
         }
         mqadmin.run("createUser", "-b", scope.broker, "-u", user(scope), "-p", "x").hides("success");
