@@ -116,7 +116,7 @@ impl RemotingAdapter {
             let broker = parts.broker(advertise.clone());
             drop(parts.scope.spawn(
                 "rates",
-                Arc::clone(&broker.rates).run(parts.scope.draining().clone()),
+                Arc::clone(&broker.rates).run(parts.hub.clone(), parts.scope.draining().clone()),
             ));
             for listener in [bound.broker, bound.fast].into_iter().flatten() {
                 listener::serve(listener, &parts.scope, &broker);

@@ -92,7 +92,11 @@ pub(crate) fn may_ask_group(
 }
 
 /// Something that concerns the whole cluster.
-pub(crate) fn may_cluster(hub: &Hub, call: &Call, action: Action) -> Result<(), Refusal> {
+pub(crate) fn may_cluster(
+    hub: &Hub,
+    call: &Call,
+    actions: impl Into<Actions>,
+) -> Result<(), Refusal> {
     let cluster = hub.config().cluster.as_str();
-    may(hub, call, action, Resource::cluster(cluster))
+    may(hub, call, actions, Resource::cluster(cluster))
 }

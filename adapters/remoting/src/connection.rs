@@ -3,6 +3,7 @@
 //! that a burst costs one wake-up. Reading stops while too much is in flight; that is the
 //! protocol's only back-pressure.
 
+mod asked;
 mod peer;
 mod pending;
 mod reader;
@@ -29,6 +30,7 @@ use crate::reply::{Answer, Meta, Reply};
 use crate::sending::{self, Sent};
 use crate::stats::Stats;
 
+pub(crate) use asked::Silence;
 pub(crate) use peer::Peer;
 pub(crate) use pending::Decided;
 use pending::{Outcome, Pending};
@@ -254,9 +256,7 @@ impl<D: Door> Session<D> {
     async fn handle(&mut self, command: Command) {
         let stats = self.door.stats();
         if command.is_response() {
-            // Nothing of ours waits for responses yet; a client may still send late ones.
-            Stats::count(&stats.unmatched_responses);
-            return;
+            return self.peer.answered(command);
         }
         stats.request(command.code);
         let meta = Meta::of(&command);

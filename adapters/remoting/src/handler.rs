@@ -3,22 +3,29 @@
 
 mod admin_group;
 mod admin_topic;
+mod broker_stats;
 mod config;
 mod connections;
+mod consume_queue;
 mod expression;
 mod heartbeat;
+mod housekeeping;
 mod lock;
 mod membership;
 mod offset;
 mod progress;
 mod pull;
 mod query;
+mod relay;
+mod reset;
+mod rules;
 mod runtime;
 mod send;
 mod send_back;
 mod send_batch;
 mod topic_stats;
 pub(crate) mod transaction;
+mod users;
 
 use crossdock_proto_remoting::code::request;
 
@@ -80,7 +87,7 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
         request::GET_ALL_SUBSCRIPTIONGROUP_CONFIG,
         admin_group::get_all,
     );
-    on.now(request::UPDATE_BROKER_CONFIG, config::update)
+    on.task(request::UPDATE_BROKER_CONFIG, config::update)
         .now(request::GET_BROKER_CONFIG, config::get)
         .now(request::GET_BROKER_RUNTIME_INFO, runtime::info);
     on.now(request::GET_TOPIC_STATS_INFO, topic_stats::stats)
@@ -101,6 +108,36 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
         .now(
             request::QUERY_SUBSCRIPTION_BY_CONSUMER,
             connections::subscription,
-        );
+        )
+        .now(request::GET_ALL_PRODUCER_INFO, connections::all_producers)
+        .task(request::QUERY_CONSUME_TIME_SPAN, progress::time_spans)
+        .now(request::VIEW_BROKER_STATS_DATA, broker_stats::view)
+        .task(request::GET_BROKER_CONSUME_STATS, broker_stats::consume)
+        .task(request::QUERY_CONSUME_QUEUE, consume_queue::query);
+    on.task(request::INVOKE_BROKER_TO_RESET_OFFSET, reset::reset)
+        .task(request::CLONE_GROUP_OFFSET, reset::clone);
+    on.task(request::GET_CONSUMER_RUNNING_INFO, relay::running_info)
+        .task(request::CONSUME_MESSAGE_DIRECTLY, relay::consume_directly)
+        .task(request::INVOKE_BROKER_TO_GET_CONSUMER_STATUS, relay::status);
+    on.now(
+        request::CLEAN_EXPIRED_CONSUMEQUEUE,
+        housekeeping::nothing_left,
+    )
+    .now(request::CLEAN_UNUSED_TOPIC, housekeeping::nothing_left)
+    .now(
+        request::DELETE_EXPIRED_COMMITLOG,
+        housekeeping::delete_expired,
+    )
+    .now(request::GET_BROKER_HA_STATUS, housekeeping::ha_status);
+    on.task(request::AUTH_CREATE_USER, users::create)
+        .task(request::AUTH_UPDATE_USER, users::update)
+        .task(request::AUTH_DELETE_USER, users::delete)
+        .now(request::AUTH_GET_USER, users::get)
+        .now(request::AUTH_LIST_USER, users::list);
+    on.task(request::AUTH_CREATE_ACL, rules::put)
+        .task(request::AUTH_UPDATE_ACL, rules::put)
+        .task(request::AUTH_DELETE_ACL, rules::delete)
+        .now(request::AUTH_GET_ACL, rules::get)
+        .now(request::AUTH_LIST_ACL, rules::list);
     on
 }

@@ -14,6 +14,7 @@ mod error;
 mod handler;
 mod listener;
 mod namesrv;
+mod properties;
 mod rates;
 mod register;
 mod reply;

@@ -3,6 +3,7 @@
 
 mod brokers;
 mod cluster;
+mod config;
 mod kv;
 mod lists;
 mod permission;
@@ -68,6 +69,8 @@ pub(crate) fn dispatcher() -> Dispatcher<NameServer> {
         .now(request::GET_UNIT_TOPIC_LIST, lists::unit)
         .now(request::GET_HAS_UNIT_SUB_TOPIC_LIST, lists::unit)
         .now(request::GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST, lists::unit);
+    on.now(request::UPDATE_NAMESRV_CONFIG, config::update)
+        .now(request::GET_NAMESRV_CONFIG, config::get);
     on.now(request::WIPE_WRITE_PERM_OF_BROKER, permission::wipe)
         .now(request::ADD_WRITE_PERM_OF_BROKER, permission::add);
     on.task(request::PUT_KV_CONFIG, kv::put)

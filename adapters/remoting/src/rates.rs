@@ -1,10 +1,11 @@
-//! Rates of the last seconds and minutes, from samples of the counters. Owns a ring of samples
-//! that covers ten minutes.
+//! Rates of the last seconds and minutes, and totals at the beginning of days, from samples of the
+//! counters. Owns a ring of samples that covers ten minutes, and the totals of two mornings.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossdock_hub::Hub;
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use crate::stats::Stats;
 
 /// Time between two samples; the shortest window.
 const PERIOD: Duration = Duration::from_secs(10);
+const DAY_MS: i64 = 86_400_000;
 /// The windows tools expect, in samples.
 const WINDOWS: [usize; 3] = [1, 6, 60];
 
@@ -35,11 +37,39 @@ struct Sample {
     counts: [u64; 4],
 }
 
+/// Messages stored and handed out until a day began. Days are those of UTC; before the first one
+/// that the adapter saw begin, there were none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Mornings {
+    day: i64,
+    pub(crate) today: [u64; 2],
+    pub(crate) yesterday: [u64; 2],
+}
+
+impl Mornings {
+    fn turn(&mut self, now_ms: i64, totals: [u64; 2]) {
+        let day = now_ms.div_euclid(DAY_MS);
+        if self.day == 0 || day <= self.day {
+            self.day = self.day.max(day);
+            return;
+        }
+        // Of days without a sample nothing is known but that they are over.
+        self.yesterday = if day == self.day + 1 {
+            self.today
+        } else {
+            totals
+        };
+        self.today = totals;
+        self.day = day;
+    }
+}
+
 /// The samples.
 #[derive(Debug)]
 pub(crate) struct Rates {
     stats: Arc<Stats>,
     samples: Mutex<VecDeque<Sample>>,
+    mornings: Mutex<Mornings>,
 }
 
 impl Rates {
@@ -47,20 +77,25 @@ impl Rates {
         let rates = Self {
             stats,
             samples: Mutex::default(),
+            mornings: Mutex::default(),
         };
         rates.sample();
         rates
     }
 
     /// Takes samples until the token is cancelled.
-    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, hub: Hub, stop: CancellationToken) {
         let mut tick = tokio::time::interval(PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.tick().await;
+        self.mornings(hub.now_ms());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = tick.tick() => self.sample(),
+                _ = tick.tick() => {
+                    self.sample();
+                    self.mornings(hub.now_ms());
+                }
             }
         }
     }
@@ -79,6 +114,14 @@ impl Rates {
             samples.pop_front();
         }
         samples.push_back(sample);
+    }
+
+    /// The totals of this and the last morning.
+    pub(crate) fn mornings(&self, now_ms: i64) -> Mornings {
+        let [stored, handed_out, ..] = self.stats.rated();
+        let mut mornings = self.mornings.lock();
+        mornings.turn(now_ms, [stored, handed_out]);
+        *mornings
     }
 
     /// Events per second over ten seconds, one minute and ten minutes, separated by spaces. A
@@ -108,6 +151,23 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mornings_remember_the_totals_they_began_with() {
+        let mut mornings = Mornings::default();
+        mornings.turn(10 * DAY_MS + 5, [7, 1]);
+        assert_eq!((mornings.today, mornings.yesterday), ([0, 0], [0, 0]));
+        mornings.turn(11 * DAY_MS, [20, 2]);
+        mornings.turn(11 * DAY_MS + 9, [30, 3]);
+        assert_eq!((mornings.today, mornings.yesterday), ([20, 2], [0, 0]));
+        mornings.turn(12 * DAY_MS, [50, 5]);
+        assert_eq!((mornings.today, mornings.yesterday), ([50, 5], [20, 2]));
+        // A clock that is set back changes nothing; a gap leaves yesterday empty.
+        mornings.turn(11 * DAY_MS, [60, 6]);
+        assert_eq!(mornings.today, [50, 5]);
+        mornings.turn(20 * DAY_MS, [70, 7]);
+        assert_eq!((mornings.today, mornings.yesterday), ([70, 7], [70, 7]));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn windows_reach_back_as_far_as_they_say() {

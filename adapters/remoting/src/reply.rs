@@ -119,6 +119,18 @@ impl Reply {
     }
 }
 
+impl From<Command> for Reply {
+    /// Another peer's response, passed on.
+    fn from(command: Command) -> Self {
+        Self {
+            code: command.code,
+            remark: command.remark,
+            ext: command.ext,
+            body: vec![command.body],
+        }
+    }
+}
+
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
         Self::new(refusal.code).with_remark(refusal.remark)

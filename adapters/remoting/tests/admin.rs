@@ -418,7 +418,7 @@ async fn statistics_show_what_is_there() {
 }
 
 #[tokio::test]
-async fn configuration_and_runtime_are_shown_and_not_changed() {
+async fn configuration_and_runtime_are_shown() {
     let door = Door::start().await;
     let mut client = door.broker().await;
     let response = client
@@ -440,7 +440,7 @@ async fn configuration_and_runtime_are_shown_and_not_changed() {
     let rate: f64 = table["putTps"].split(' ').next().unwrap().parse().unwrap();
     assert!(rate > 0.0);
     let change = Command::request(request::UPDATE_BROKER_CONFIG).with_body("a=b");
-    assert_eq!(client.ask(change).await.code, 1);
+    assert_eq!(client.ask(change).await.code, 29);
     let response = client
         .ask(Command::request(request::GET_SYSTEM_TOPIC_LIST_FROM_BROKER))
         .await;
@@ -453,7 +453,7 @@ async fn configuration_and_runtime_are_shown_and_not_changed() {
 async fn unknown_requests_are_answered_with_code_3() {
     let door = Door::start().await;
     let mut client = door.broker().await;
-    for code in [0, -1, 222, 307, 200_050, i32::MAX] {
+    for code in [0, -1, 99, 513, 902, i32::MAX] {
         let response = client.ask(Command::request(code)).await;
         assert_eq!(response.code, 3);
         assert_eq!(

@@ -186,6 +186,10 @@ fn start_apache(options: &HubOptions) -> Result<Hub> {
                 "authenticationMetadataProvider",
                 "org.apache.rocketmq.auth.authentication.provider.LocalAuthenticationMetadataProvider",
             )
+            .set(
+                "authorizationMetadataProvider",
+                "org.apache.rocketmq.auth.authorization.provider.LocalAuthorizationMetadataProvider",
+            )
             .set("initAuthenticationUser", format!("{{\"username\":\"{access}\",\"password\":\"{secret}\"}}"))
             .set(
                 "innerClientAuthenticationCredentials",

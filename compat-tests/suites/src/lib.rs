@@ -10,6 +10,7 @@ mod driver;
 mod hostile;
 mod hub;
 mod java_driver;
+mod mqadmin;
 mod options;
 mod report;
 mod rocketmq_go;
@@ -33,7 +34,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -45,6 +46,12 @@ const SUITES: [Suite; 5] = [
         about: "one cluster of our server and a real Apache broker, and a real Apache name server",
         needs: &crossdock_harness::java::PROGRAMS,
         run: rocketmq_mixed::run,
+    },
+    Suite {
+        name: "mqadmin",
+        about: "the unmodified command line tool of 5.3: every subcommand that one broker can answer",
+        needs: &crossdock_harness::java::PROGRAMS,
+        run: mqadmin::run,
     },
     Suite {
         name: "rocketmq-go",

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 pub use config::{DeclaredSubscription, GroupConfig, GroupHints, RetryPolicy};
 use delivered::Delivered;
+pub use delivered::DeliveredCounts;
 
 use crate::changelog::{Changelog, Edit, Edits, Version};
 use crate::error::HubError;
@@ -27,6 +28,7 @@ use crate::member::Session;
 use crate::name::GroupName;
 use crate::registry::{Entry, Registry};
 use crate::single_flight::Flights;
+use crate::switch::Switch;
 use crate::table;
 
 /// What becomes of a deleted group's positions.
@@ -194,7 +196,7 @@ impl Hub {
         if let Some(group) = self.group(name.as_str()) {
             return Ok(group);
         }
-        if !self.0.config.auto_create_groups {
+        if !self.is_on(Switch::CreateGroups) {
             return Err(HubError::NoGroup(name.to_string()));
         }
         self.enter_group(name, None).await

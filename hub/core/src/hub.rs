@@ -16,6 +16,7 @@ use crate::position::Positions;
 use crate::producer::Producers;
 use crate::reset::Resets;
 use crate::settings::Settings;
+use crate::switch::Switches;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
 use crate::transaction::Transactions;
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) filters: FilterCache,
     pub(crate) guard: Guard,
     pub(crate) settings: Settings,
+    pub(crate) switches: Switches,
     pub(crate) tasks: Tasks,
     started: Instant,
 }
@@ -51,6 +53,7 @@ impl Hub {
     /// A stored definition is damaged, the configuration is impossible, or the store refuses the first changes.
     pub async fn start(store: Store, config: HubConfig) -> Result<Self, HubError> {
         config.check()?;
+        let settings = Settings::load(&store)?;
         let inner = Inner {
             topics: Topics::load(&store, &config)?,
             groups: Groups::load(&store)?,
@@ -62,7 +65,8 @@ impl Hub {
             producers: Producers::default(),
             filters: FilterCache::default(),
             guard: Guard::load(&store)?,
-            settings: Settings::load(&store)?,
+            switches: Switches::load(&config, &settings),
+            settings,
             tasks: Tasks::default(),
             started: Instant::now(),
             store,

@@ -27,6 +27,7 @@ mod retry;
 mod settings;
 mod single_flight;
 mod subscription;
+mod switch;
 mod table;
 mod tasks;
 mod topic;
@@ -46,7 +47,9 @@ pub use error::{ErrorKind, HubError, Outcome, Retry};
 pub use filter::{
     FILTER_DEPTH_MAX, FILTER_LIST_MAX, FILTER_NAMES_MAX, FILTER_TEXT_MAX, FilterError, SqlFilter,
 };
-pub use group::{DeclaredSubscription, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy};
+pub use group::{
+    DeclaredSubscription, DeliveredCounts, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy,
+};
 pub use guard::{
     Action, Actions, Credentials, Decision, Identity, Pattern, Resource, ResourceKind, Rule, User,
     UserChange, sign,
@@ -59,11 +62,12 @@ pub use member::{
 };
 pub use name::{
     BENCHMARK_TOPIC, DEAD_PREFIX, GroupName, MOVED_TOPIC, RETRY_PREFIX, SELF_TEST_TOPIC,
-    TEMPLATE_TOPIC, TopicName,
+    TEMPLATE_TOPIC, TRACE_TOPIC, TopicName,
 };
 pub use position::Committed;
 pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};
 pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
+pub use switch::Switch;
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};
 pub use transaction::{Decider, Resolution, Undecided};

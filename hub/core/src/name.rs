@@ -25,6 +25,8 @@ pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
 pub const MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
 /// The topic of the stock benchmark programs.
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
+/// Where clients write traces of their messages.
+pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 
 /// Where prepared messages go that nobody decided about.
 pub(crate) const UNDECIDED_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
@@ -39,7 +41,7 @@ const SYSTEM: &[&str] = &[
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
     UNDECIDED_TOPIC,
-    "RMQ_SYS_TRACE_TOPIC",
+    TRACE_TOPIC,
 ];
 const SYSTEM_PREFIX: &str = "rmq_sys_";
 /// Topics no client may publish to.

@@ -317,6 +317,22 @@ impl Hub {
         Ok(moved)
     }
 
+    /// Moves the group's positions in queues of the topic from outside, and waits once for all of them.
+    ///
+    /// # Errors
+    /// As [`Hub::reset_position`]; positions before the one that failed are moved.
+    pub async fn reset_positions(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        offsets: &[(u32, u64)],
+    ) -> Result<(), HubError> {
+        for (queue, offset) in offsets {
+            self.enter_reset(group, topic, topic.queue(*queue)?, *offset)?;
+        }
+        self.0.positions.flushed().await
+    }
+
     fn enter_reset(
         &self,
         group: &Group,

@@ -119,6 +119,16 @@ impl Producers {
         }
     }
 
+    fn all(&self) -> Vec<(GroupName, Vec<(Member, u64)>)> {
+        let state = self.0.lock();
+        let of = |producers: &Map<Key, Seen>| {
+            let seen = producers.values();
+            seen.map(|seen| (seen.member.clone(), seen.at_ms)).collect()
+        };
+        let groups = state.groups.iter();
+        groups.map(|(name, all)| (name.clone(), of(all))).collect()
+    }
+
     fn of(&self, group: &str) -> Vec<Member> {
         let state = self.0.lock();
         let producers = state.groups.get(group).into_iter().flat_map(Map::values);
@@ -146,6 +156,20 @@ impl Hub {
     /// Removes a producer from its group.
     pub fn producer_left(&self, group: &str, connection: ConnectionId, client: &str) {
         self.0.producers.leave(group, connection, client);
+    }
+
+    /// Every group of producers, each producer with the time of its last heartbeat.
+    #[must_use]
+    pub fn all_producers(&self) -> Vec<(GroupName, Vec<(Member, i64)>)> {
+        let (now, uptime) = (self.now_ms(), self.uptime_ms());
+        let at = |ms: u64| now.saturating_sub(uptime.saturating_sub(ms) as i64);
+        let groups = self.0.producers.all().into_iter();
+        groups
+            .map(|(name, all)| {
+                let all = all.into_iter();
+                (name, all.map(|(member, ms)| (member, at(ms))).collect())
+            })
+            .collect()
     }
 
     /// Producers of the group.

@@ -42,7 +42,7 @@ impl Settings {
         Ok(settings)
     }
 
-    fn get(&self, namespace: &str, key: &str) -> Option<Arc<str>> {
+    pub(crate) fn get(&self, namespace: &str, key: &str) -> Option<Arc<str>> {
         self.all
             .read()
             .get(&(namespace.into(), key.into()))

@@ -1,6 +1,7 @@
 //! Bodies that are documents. Incoming text may be standard JSON or the dialect of the reference
 //! implementation; outgoing text is standard wherever official clients accept that.
 
+pub mod auth;
 mod dialect;
 pub mod group;
 pub mod heartbeat;

@@ -2,6 +2,7 @@
 //! written to [`ExtFields`]. One file per family; texts are borrowed from the command.
 
 pub mod admin;
+pub mod auth;
 pub mod group;
 pub mod namesrv;
 pub mod offset;

@@ -1,9 +1,11 @@
 //! The client at the other end of a connection, as handlers, held pulls and the hub's membership
-//! see it: who it is and how to send it something. It owns no protocol state.
+//! see it: who it is, how to send it something and how to ask it something. It owns the table of
+//! what the client was asked and has not answered.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use crossdock_hub::{ConnectionId, GroupName, MemberChannel, Undecided};
@@ -11,8 +13,10 @@ use crossdock_kit::{Frame, Outbound};
 use crossdock_proto_remoting::Command;
 use crossdock_proto_remoting::code::request;
 use crossdock_proto_remoting::header::group::NotifyConsumerIdsChanged;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::asked::{Asked, Silence};
 use crate::handler::transaction::question;
 use crate::reply::{Meta, Reply};
 use crate::stats::Stats;
@@ -39,6 +43,9 @@ pub(crate) struct Peer {
     fingerprint: AtomicI32,
     /// Numbers of requests we make; the client's own requests have theirs.
     opaque: AtomicI32,
+    asked: Asked,
+    /// Wakes held pulls of this connection when a position was moved from outside.
+    pub(crate) moved: Notify,
     stats: Arc<Stats>,
 }
 
@@ -63,6 +70,8 @@ impl Peer {
             outbound,
             fingerprint: AtomicI32::new(0),
             opaque: AtomicI32::new(0),
+            asked: Asked::default(),
+            moved: Notify::new(),
             stats,
         }
     }
@@ -99,6 +108,34 @@ impl Peer {
             &self.stats.notices_dropped
         });
         sent
+    }
+
+    /// Asks the client something and waits for its response.
+    pub(crate) async fn ask(&self, command: Command, limit: Duration) -> Result<Command, Silence> {
+        let number = self.opaque.fetch_add(1, Ordering::Relaxed);
+        let waiting = self.asked.enter(number)?;
+        let mut frame = BytesMut::with_capacity(256);
+        let command = command.with_opaque(number);
+        command
+            .encode(&mut frame)
+            .map_err(|_| Silence::Unspeakable)?;
+        let asking = async {
+            let pushed = self.outbound.push(Frame::from(frame)).await;
+            pushed.map_err(|_| Silence::Gone)?;
+            waiting.response().await
+        };
+        tokio::select! {
+            biased;
+            () = self.closed.cancelled() => Err(Silence::Gone),
+            asked = tokio::time::timeout(limit, asking) => asked.unwrap_or(Err(Silence::TimedOut)),
+        }
+    }
+
+    /// Takes a response of the client; one that nobody waits for is dropped.
+    pub(crate) fn answered(&self, response: Command) {
+        if !self.asked.answer(response) {
+            Stats::count(&self.stats.unmatched_responses);
+        }
     }
 }
 

@@ -1,34 +1,82 @@
-//! The broker's configuration as properties text: what is really in force. It cannot be changed
-//! at run time, and says so.
+//! The broker's configuration as properties text: what is really in force. Of it the few switches of the hub can be
+//! changed at run time; a change of anything else is refused, whole.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use crossdock_hub::{Action, DelayLevels};
+use crossdock_hub::{Action, DelayLevels, Switch};
 use crossdock_proto_remoting::body;
 use crossdock_proto_remoting::header::admin::GetBrokerConfigResponse;
 
 use super::admin_topic::data_version;
 use crate::auth;
 use crate::broker::Broker;
-use crate::dispatch::Call;
+use crate::dispatch::{Boxed, Call};
 use crate::error::Refusal;
+use crate::properties;
 use crate::reply::{Answer, Reply};
 
-/// UPDATE_BROKER_CONFIG.
-pub(crate) fn update(door: &Broker, call: &Call) -> Answer {
-    auth::may_cluster(&door.hub, call, Action::Update)?;
-    Err(Refusal::system(
-        "the configuration is read at start and cannot be changed at run time",
-    ))
+/// What can be changed at run time.
+const SWITCHES: [(&str, Switch); 2] = [
+    ("autoCreateTopicEnable", Switch::CreateTopics),
+    ("autoCreateSubscriptionGroup", Switch::CreateGroups),
+];
+
+/// UPDATE_BROKER_CONFIG: all or nothing.
+pub(crate) fn update(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
+    Box::pin(async move {
+        auth::may_cluster(&door.hub, &call, Action::Update)?;
+        let known = entries(&door, &call);
+        let mut turns = Vec::new();
+        for (key, value) in properties::read(&call.command.body)? {
+            let switch = SWITCHES.into_iter().find(|(name, _)| *name == key);
+            if let Some((_, switch)) = switch {
+                let is_on = value
+                    .parse()
+                    .map_err(|_| Refusal::invalid(format!("{key} is either true or false")))?;
+                turns.push((switch, is_on));
+                continue;
+            }
+            match known.iter().find(|(name, _)| *name == key) {
+                // It is as it shall be.
+                Some((_, now)) if *now == value => {}
+                Some(_) => {
+                    return Err(Refusal::invalid(format!(
+                        "{key} cannot be changed at run time"
+                    )));
+                }
+                None => {
+                    return Err(Refusal::invalid(format!(
+                        "{key} is not a setting of this broker"
+                    )));
+                }
+            }
+        }
+        for (switch, is_on) in turns {
+            door.hub.turn(switch, is_on).await?;
+        }
+        Ok(Reply::ok())
+    })
 }
 
 /// GET_BROKER_CONFIG.
 pub(crate) fn get(door: &Broker, call: &Call) -> Answer {
     auth::may_cluster(&door.hub, call, Action::Get)?;
+    let text = properties::write(entries(door, call));
+    let version = body::write(&data_version(door.hub.topics_version()))?;
+    let header = GetBrokerConfigResponse {
+        version: std::str::from_utf8(&version).unwrap_or_default(),
+    };
+    Ok(Reply::ok()
+        .with_header(&header)
+        .with_body(text.into_bytes()))
+}
+
+fn entries(door: &Broker, call: &Call) -> [(&'static str, String); 19] {
     let hub = door.hub.config();
     let config = &door.config;
     let advertised = call.peer.advertised;
-    let entries: [(&str, String); 19] = [
+    [
         ("brokerClusterName", hub.cluster.clone()),
         ("brokerName", hub.node.clone()),
         ("brokerId", "0".to_owned()),
@@ -37,10 +85,13 @@ pub(crate) fn get(door: &Broker, call: &Call) -> Answer {
         ("namesrvAddr", config.register.join(";")),
         ("regionId", config.region.clone()),
         ("traceOn", config.trace_on.to_string()),
-        ("autoCreateTopicEnable", hub.auto_create_topics.to_string()),
+        (
+            "autoCreateTopicEnable",
+            door.hub.is_on(Switch::CreateTopics).to_string(),
+        ),
         (
             "autoCreateSubscriptionGroup",
-            hub.auto_create_groups.to_string(),
+            door.hub.is_on(Switch::CreateGroups).to_string(),
         ),
         ("defaultTopicQueueNums", hub.default_queues.to_string()),
         ("maxMessageSize", config.body_bytes_max.to_string()),
@@ -57,19 +108,7 @@ pub(crate) fn get(door: &Broker, call: &Call) -> Answer {
             config.register_period.as_millis().to_string(),
         ),
         ("connectionsMax", config.connections.max().to_string()),
-    ];
-    let mut text = String::new();
-    for (key, value) in entries {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{key}={}", escaped(&value));
-    }
-    let version = body::write(&data_version(door.hub.topics_version()))?;
-    let header = GetBrokerConfigResponse {
-        version: std::str::from_utf8(&version).unwrap_or_default(),
-    };
-    Ok(Reply::ok()
-        .with_header(&header)
-        .with_body(text.into_bytes()))
+    ]
 }
 
 /// The delay table as it is written, in the largest units that fit.
@@ -84,11 +123,6 @@ fn delay_levels(levels: &DelayLevels) -> String {
         }
     }
     text.trim_end().to_owned()
-}
-
-/// A value as properties files write it.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use crossdock_hub::{
     tag_hash,
 };
 use crossdock_proto_remoting::body;
-use crossdock_proto_remoting::body::group::{Connection, ConsumerConnections, ProducerConnections};
+use crossdock_proto_remoting::body::group::{
+    Connection, ConsumerConnections, ProducerConnections, ProducerInfo, ProducerTable,
+};
 use crossdock_proto_remoting::body::heartbeat::{
     ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData,
 };
@@ -38,7 +40,7 @@ fn connections(members: &[Member]) -> Vec<Connection> {
     all
 }
 
-fn data(subscription: &Subscription) -> SubscriptionData {
+pub(super) fn data(subscription: &Subscription) -> SubscriptionData {
     let tags: Vec<String> = match &subscription.expression {
         Expression::Tags(tags) => tags.iter().map(|tag| tag.to_string()).collect(),
         Expression::All | Expression::Sql(_) | Expression::Unusable { .. } => Vec::new(),
@@ -109,6 +111,23 @@ pub(crate) fn producers(door: &Broker, call: &Call) -> Answer {
     let body = ProducerConnections {
         connection_set: connections(&members),
     };
+    Ok(Reply::ok().with_body(body::write(&body)?))
+}
+
+/// GET_ALL_PRODUCER_INFO.
+pub(crate) fn all_producers(door: &Broker, call: &Call) -> Answer {
+    auth::may_cluster(&door.hub, call, Action::Get)?;
+    let mut body = ProducerTable::default();
+    for (group, producers) in door.hub.all_producers() {
+        let producers = producers.iter().map(|(member, seen_ms)| ProducerInfo {
+            client_id: member.client.to_string(),
+            language: member.language.to_string(),
+            last_update_timestamp: *seen_ms,
+            remote_ip: member.peer.to_string(),
+            version: i32::try_from(member.version).unwrap_or(i32::MAX),
+        });
+        body.data.insert(group.to_string(), producers.collect());
+    }
     Ok(Reply::ok().with_body(body::write(&body)?))
 }
 

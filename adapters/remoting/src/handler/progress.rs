@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use crossdock_hub::{Action, Group, ReadLimits, Resource, TagFilter, Topic};
 use crossdock_proto_remoting::body;
-use crossdock_proto_remoting::body::stats::{ConsumeOffset, ConsumeStats};
+use crossdock_proto_remoting::body::stats::{
+    ConsumeOffset, ConsumeStats, ConsumeTimeSpan, ConsumeTimeSpans,
+};
 use crossdock_proto_remoting::body::topic::TopicList;
-use crossdock_proto_remoting::header::admin::{GetConsumeStats, QueryTopicsByConsumer};
+use crossdock_proto_remoting::header::admin::{
+    GetConsumeStats, QueryConsumeTimeSpan, QueryTopicsByConsumer,
+};
 
 use super::topic_stats::{number, queue_of};
 use crate::auth;
@@ -19,7 +23,7 @@ use crate::reply::{Answer, Reply};
 const TURN: usize = 64;
 
 /// The topics a group has a position in.
-async fn topics_with_position(door: &Broker, group: &Group) -> Vec<Arc<Topic>> {
+pub(super) async fn topics_with_position(door: &Broker, group: &Group) -> Vec<Arc<Topic>> {
     let mut found = Vec::new();
     for (index, topic) in door.hub.topics().into_iter().enumerate() {
         if index % TURN == TURN - 1 {
@@ -39,11 +43,13 @@ pub(crate) fn stats(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
         let header = GetConsumeStats::parse(&call.command.ext)?;
         let name = header.consumer_group;
         auth::may(&door.hub, &call, Action::Get, Resource::group(name))?;
-        let mut stats = ConsumeStats::default();
         let Some(group) = door.hub.group(name) else {
-            return Ok(Reply::ok().with_body(stats.to_json()?));
+            return Ok(Reply::ok().with_body(ConsumeStats::default().to_json()?));
         };
-        let named: Vec<&str> = match (header.topic, header.topic_list) {
+        let named: Vec<&str> = match (
+            header.topic.filter(|topic| !topic.is_empty()),
+            header.topic_list,
+        ) {
             (Some(topic), _) => vec![topic],
             (None, Some(list)) => list.split(';').filter(|name| !name.is_empty()).collect(),
             (None, None) => Vec::new(),
@@ -56,16 +62,63 @@ pub(crate) fn stats(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
                 .filter_map(|name| door.hub.topic(name))
                 .collect()
         };
-        for topic in topics {
-            stats.consume_tps += door.hub.delivery_rate(&group, &topic);
-            for queue in 0..topic.read_queues {
-                let offsets = offsets(&door, &group, &topic, queue).await?;
-                stats
-                    .offset_table
-                    .push((queue_of(&door, topic.name.as_str(), queue), offsets));
-            }
-        }
+        let stats = consume_stats(&door, &group, &topics).await?;
         Ok(Reply::ok().with_body(stats.to_json()?))
+    })
+}
+
+/// The group's progress in every queue of the topics.
+pub(super) async fn consume_stats(
+    door: &Broker,
+    group: &Group,
+    topics: &[Arc<Topic>],
+) -> Result<ConsumeStats, Refusal> {
+    let mut stats = ConsumeStats::default();
+    for topic in topics {
+        stats.consume_tps += door.hub.delivery_rate(group, topic);
+        for queue in 0..topic.read_queues {
+            let offsets = offsets(door, group, topic, queue).await?;
+            stats
+                .offset_table
+                .push((queue_of(door, topic.name.as_str(), queue), offsets));
+        }
+    }
+    Ok(stats)
+}
+
+/// QUERY_CONSUME_TIME_SPAN: when each queue's messages were stored, and how old the next one is that the group consumes.
+pub(crate) fn time_spans(door: Arc<Broker>, call: Call) -> Boxed<Answer> {
+    Box::pin(async move {
+        let header = QueryConsumeTimeSpan::parse(&call.command.ext)?;
+        let (name, actions) = (header.group, Action::Get.into());
+        auth::may_ask_group(&door.hub, &call, name, Some(header.topic), actions)?;
+        let topic = door
+            .hub
+            .topic(header.topic)
+            .ok_or_else(|| Refusal::no_topic(header.topic))?;
+        let group = door
+            .hub
+            .group(name)
+            .ok_or_else(|| Refusal::no_group(name))?;
+        let mut spans = ConsumeTimeSpans::default();
+        let now = door.hub.now_ms();
+        for queue in 0..topic.read_queues {
+            let offsets = offsets(&door, &group, &topic, queue).await?;
+            let next = u64::try_from(offsets.consumer_offset).unwrap_or(0);
+            let waiting = if offsets.consumer_offset < offsets.broker_offset {
+                stored_ms(&door, &topic, queue, next).await?
+            } else {
+                0
+            };
+            spans.consume_time_span_set.push(ConsumeTimeSpan {
+                consume_time_stamp: offsets.last_timestamp,
+                delay_time: if waiting > 0 { now - waiting } else { 0 },
+                max_time_stamp: door.hub.latest_ms(&topic, queue)?.unwrap_or(-1),
+                message_queue: queue_of(&door, topic.name.as_str(), queue),
+                min_time_stamp: door.hub.earliest_ms(&topic, queue)?.unwrap_or(-1),
+            });
+        }
+        Ok(Reply::ok().with_body(body::write(&spans)?))
     })
 }
 

@@ -17,7 +17,10 @@ pub(crate) fn info(door: &Broker, call: &Call) -> Answer {
     let (begin, end) = door.hub.log_bounds();
     let snapshot = door.stats.snapshot();
     let rates = &door.rates;
-    let entries: [(&str, String); 17] = [
+    let mornings = rates.mornings(now);
+    let ([put_today, get_today], [put_yesterday, get_yesterday]) =
+        (mornings.today, mornings.yesterday);
+    let entries: [(&str, String); 21] = [
         ("bootTimestamp", door.started_ms.to_string()),
         ("runtime", runtime(now.saturating_sub(door.started_ms))),
         (
@@ -28,6 +31,10 @@ pub(crate) fn info(door: &Broker, call: &Call) -> Answer {
         ("putMessageTimesTotal", snapshot.messages_in.to_string()),
         ("msgPutTotalTodayNow", snapshot.messages_in.to_string()),
         ("msgGetTotalTodayNow", snapshot.messages_out.to_string()),
+        ("msgPutTotalTodayMorning", put_today.to_string()),
+        ("msgGetTotalTodayMorning", get_today.to_string()),
+        ("msgPutTotalYesterdayMorning", put_yesterday.to_string()),
+        ("msgGetTotalYesterdayMorning", get_yesterday.to_string()),
         ("putTps", rates.text(Rated::In)),
         ("getTransferredTps", rates.text(Rated::Out)),
         ("getFoundTps", rates.text(Rated::PullsFound)),

@@ -1,5 +1,5 @@
-//! How many messages of which topics a group was given in the last minute. Owned by the group: a few numbers per topic
-//! it consumes now, under a lock that is held for an addition only.
+//! How many messages of which topics a group was given in the last minute, hour and day. Owned by the group: a few
+//! numbers per topic it consumes now, under a lock that is held for an addition only.
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -8,25 +8,57 @@ use super::Group;
 use crate::hub::Hub;
 use crate::topic::Topic;
 
-const SLOT_MS: i64 = 10_000;
-/// Slots of a whole minute, and the one that is still filling.
-const SLOTS: usize = 7;
 /// Most topics of one group that are counted. Those that were quiet for a minute make room.
 const TOPICS_MAX: usize = 1024;
 
+/// A minute in slots of ten seconds, and the one that is still filling.
+type Minute = Window<7, 10_000>;
+/// An hour in slots of five minutes.
+type Hour = Window<13, 300_000>;
+/// A day in slots of an hour.
+type Day = Window<25, 3_600_000>;
+
 /// Counts by topic number.
 #[derive(Debug, Default)]
-pub(crate) struct Delivered(Mutex<HashMap<u32, Window, foldhash::fast::RandomState>>);
+pub(crate) struct Delivered(Mutex<HashMap<u32, Counts, foldhash::fast::RandomState>>);
 
-/// Counts of the last slots, the newest first.
+/// Messages a group was given over the last minute, hour and day. Each is of the time it says and of the slot that is
+/// still filling, so that it reaches a little further back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveredCounts {
+    /// Over the last minute.
+    pub minute: u64,
+    /// Over the last hour.
+    pub hour: u64,
+    /// Over the last day, or since the process started.
+    pub day: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    counts: [u32; SLOTS],
+struct Counts {
+    minute: Minute,
+    hour: Hour,
+    day: Day,
+}
+
+/// Counts of the last `N` slots of `SLOT_MS`, the newest first.
+#[derive(Clone, Copy, Debug)]
+struct Window<const N: usize, const SLOT_MS: i64> {
+    counts: [u32; N],
     /// Number of the newest slot.
     turn: i64,
 }
 
-impl Window {
+impl<const N: usize, const SLOT_MS: i64> Default for Window<N, SLOT_MS> {
+    fn default() -> Self {
+        Self {
+            counts: [0; N],
+            turn: 0,
+        }
+    }
+}
+
+impl<const N: usize, const SLOT_MS: i64> Window<N, SLOT_MS> {
     /// Moves on to the slot of a time. A clock that was set back stays in the newest one.
     fn advance(&mut self, now_ms: i64) {
         let turn = now_ms.div_euclid(SLOT_MS);
@@ -34,7 +66,7 @@ impl Window {
         if passed == 0 {
             return;
         }
-        self.counts.rotate_right(passed.min(SLOTS) % SLOTS);
+        self.counts.rotate_right(passed.min(N) % N);
         self.counts
             .iter_mut()
             .take(passed)
@@ -42,43 +74,57 @@ impl Window {
         self.turn = turn;
     }
 
-    fn add(&mut self, messages: usize) {
+    fn add(&mut self, messages: usize, now_ms: i64) {
+        self.advance(now_ms);
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
         if let Some(newest) = self.counts.first_mut() {
             *newest = newest.saturating_add(messages);
         }
     }
 
-    fn sum(&self) -> u64 {
+    fn sum(&mut self, now_ms: i64) -> u64 {
+        self.advance(now_ms);
         self.counts.iter().copied().map(u64::from).sum()
+    }
+
+    fn per_second(&mut self, now_ms: i64) -> f64 {
+        let whole = (N as i64 - 1) * SLOT_MS;
+        let ms = whole + now_ms.rem_euclid(SLOT_MS);
+        self.sum(now_ms) as f64 * 1000.0 / ms as f64
     }
 }
 
 impl Delivered {
     fn add(&self, topic: u32, messages: usize, now_ms: i64) {
-        let mut windows = self.0.lock();
-        if windows.len() >= TOPICS_MAX && !windows.contains_key(&topic) {
-            windows.retain(|_, window| {
-                window.advance(now_ms);
-                window.sum() > 0
-            });
-            if windows.len() >= TOPICS_MAX {
+        let mut topics = self.0.lock();
+        if topics.len() >= TOPICS_MAX && !topics.contains_key(&topic) {
+            topics.retain(|_, counts| counts.minute.sum(now_ms) > 0);
+            if topics.len() >= TOPICS_MAX {
                 return;
             }
         }
-        let window = windows.entry(topic).or_default();
-        window.advance(now_ms);
-        window.add(messages);
+        let counts = topics.entry(topic).or_default();
+        counts.minute.add(messages, now_ms);
+        counts.hour.add(messages, now_ms);
+        counts.day.add(messages, now_ms);
+    }
+
+    fn of(&self, topic: u32) -> Option<Counts> {
+        self.0.lock().get(&topic).copied()
     }
 
     fn per_second(&self, topic: u32, now_ms: i64) -> f64 {
-        let Some(mut window) = self.0.lock().get(&topic).copied() else {
-            return 0.0;
-        };
-        window.advance(now_ms);
-        let whole = (SLOTS as i64 - 1) * SLOT_MS;
-        let ms = whole + now_ms.rem_euclid(SLOT_MS);
-        window.sum() as f64 * 1000.0 / ms as f64
+        self.of(topic)
+            .map_or(0.0, |mut counts| counts.minute.per_second(now_ms))
+    }
+
+    fn counts(&self, topic: u32, now_ms: i64) -> Option<DeliveredCounts> {
+        let mut counts = self.of(topic)?;
+        Some(DeliveredCounts {
+            minute: counts.minute.sum(now_ms),
+            hour: counts.hour.sum(now_ms),
+            day: counts.day.sum(now_ms),
+        })
     }
 }
 
@@ -92,6 +138,12 @@ impl Hub {
     #[must_use]
     pub fn delivery_rate(&self, group: &Group, topic: &Topic) -> f64 {
         group.live.delivered.per_second(topic.id, self.now_ms())
+    }
+
+    /// Messages of a topic that the group was given lately; `None` if none were counted since the process started.
+    #[must_use]
+    pub fn delivered_counts(&self, group: &Group, topic: &Topic) -> Option<DeliveredCounts> {
+        group.live.delivered.counts(topic.id, self.now_ms())
     }
 }
 
@@ -112,6 +164,23 @@ mod tests {
         assert!((delivered.per_second(1, 90_000) - 5.0).abs() < 1e-9);
         assert!(delivered.per_second(1, 120_000).abs() < 1e-9);
         assert!(delivered.per_second(3, 0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn hour_and_day_remember_what_the_minute_forgot() {
+        let delivered = Delivered::default();
+        delivered.add(1, 5, 0);
+        delivered.add(1, 7, 2 * 3_600_000);
+        let counts = delivered.counts(1, 2 * 3_600_000 + 120_000).unwrap();
+        let expected = DeliveredCounts {
+            minute: 0,
+            hour: 7,
+            day: 12,
+        };
+        assert_eq!(counts, expected);
+        let later = delivered.counts(1, 26 * 3_600_000).unwrap();
+        assert_eq!((later.hour, later.day), (0, 7));
+        assert_eq!(delivered.counts(2, 0), None);
     }
 
     #[test]

@@ -100,6 +100,16 @@ fn check_text(what: &'static str, text: &str) -> Result<(), HubError> {
     Ok(())
 }
 
+fn check_rules(rules: &[Rule]) -> Result<(), HubError> {
+    if rules.len() > RULES_MAX {
+        return Err(HubError::Limit {
+            what: "rules of a user",
+            limit: RULES_MAX,
+        });
+    }
+    Ok(())
+}
+
 impl State {
     /// This state with the user, if the rules for users allow it.
     pub(super) fn with(&self, account: Account) -> Result<Self, HubError> {
@@ -218,6 +228,7 @@ impl Hub {
         let hashed = self.hash(&change).await?;
         self.update_account(name, move |account| {
             account.user = edited(account.user.clone(), change, hashed);
+            Ok(())
         })
         .await
     }
@@ -227,14 +238,26 @@ impl Hub {
     /// # Errors
     /// There is no such user, there are too many rules, or the store refuses.
     pub async fn set_rules(&self, name: &str, rules: Vec<Rule>) -> Result<(), HubError> {
-        if rules.len() > RULES_MAX {
-            return Err(HubError::Limit {
-                what: "rules of a user",
-                limit: RULES_MAX,
-            });
-        }
-        self.update_account(name, move |account| account.rules = rules.into())
-            .await
+        self.edit_rules(name, move |all| *all = rules).await
+    }
+
+    /// Changes the rules of a user.
+    ///
+    /// # Errors
+    /// As [`Hub::set_rules`].
+    pub async fn edit_rules(
+        &self,
+        name: &str,
+        edit: impl FnOnce(&mut Vec<Rule>) + Send + 'static,
+    ) -> Result<(), HubError> {
+        self.update_account(name, move |account| {
+            let mut rules = account.rules.to_vec();
+            edit(&mut rules);
+            check_rules(&rules)?;
+            account.rules = rules.into();
+            Ok(())
+        })
+        .await
     }
 
     /// Removes a user with its rules; `false` if there is none.
@@ -266,7 +289,7 @@ impl Hub {
     async fn update_account(
         &self,
         name: &str,
-        edit: impl FnOnce(&mut Account) + Send + 'static,
+        edit: impl FnOnce(&mut Account) -> Result<(), HubError> + Send + 'static,
     ) -> Result<(), HubError> {
         let (hub, name) = (self.clone(), name.to_owned());
         let work = async move {
@@ -277,7 +300,7 @@ impl Hub {
                 Some(account) => Account::clone(account),
                 None => return Err(HubError::NoUser(name)),
             };
-            edit(&mut account);
+            edit(&mut account)?;
             hub.write_account(&state, account).await
         };
         self.0.tasks.finish(work).await

@@ -11,6 +11,7 @@ use crate::changelog::Edit;
 use crate::error::HubError;
 use crate::hub::Hub;
 use crate::name::{TEMPLATE_TOPIC, TopicName};
+use crate::switch::Switch;
 use crate::table;
 
 /// Most topics in one request.
@@ -58,7 +59,7 @@ impl Hub {
             return Ok(topic);
         }
         let missing = || HubError::NoTopic(name.to_string());
-        if template == TEMPLATE_TOPIC && !self.0.config.auto_create_topics {
+        if template == TEMPLATE_TOPIC && !self.is_on(Switch::CreateTopics) {
             return Err(missing());
         }
         let template = self.topic(template).ok_or_else(missing)?;

@@ -4,7 +4,10 @@ use super::create::OnExisting;
 use super::{Perm, TopicSpec};
 use crate::error::HubError;
 use crate::hub::Hub;
-use crate::name::{BENCHMARK_TOPIC, MOVED_TOPIC, SELF_TEST_TOPIC, TEMPLATE_TOPIC, TopicName};
+use crate::name::{
+    BENCHMARK_TOPIC, MOVED_TOPIC, SELF_TEST_TOPIC, TEMPLATE_TOPIC, TRACE_TOPIC, TopicName,
+};
+use crate::switch::Switch;
 
 /// Queues of the topic named after the cluster.
 const CLUSTER_QUEUES: u32 = 16;
@@ -16,7 +19,7 @@ impl Hub {
         let config = &self.0.config;
         // Clients take a template they find in the route for permission to create; without that permission there must be
         // nothing to inherit.
-        let template_perm = if config.auto_create_topics {
+        let template_perm = if self.is_on(Switch::CreateTopics) {
             Perm::READ_WRITE.with(Perm::INHERIT)
         } else {
             Perm::READ_WRITE
@@ -29,6 +32,7 @@ impl Hub {
             (SELF_TEST_TOPIC, 1, Perm::READ_WRITE),
             (MOVED_TOPIC, 1, Perm::READ_WRITE),
             (BENCHMARK_TOPIC, BENCHMARK_QUEUES, Perm::READ_WRITE),
+            (TRACE_TOPIC, 1, Perm::READ_WRITE),
         ];
         let mut specs: Vec<TopicSpec> = Vec::with_capacity(wanted.len());
         for (name, queues, perm) in wanted {

@@ -49,3 +49,23 @@ pub struct ConsumerConnections {
 pub struct ProducerConnections {
     pub connection_set: Vec<Connection>,
 }
+
+/// A producer as GET_ALL_PRODUCER_INFO lists it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerInfo {
+    pub client_id: String,
+    /// A name of [`crate::Language`].
+    pub language: String,
+    pub last_update_timestamp: i64,
+    #[serde(rename = "remoteIP")]
+    pub remote_ip: String,
+    pub version: i32,
+}
+
+/// Answer to GET_ALL_PRODUCER_INFO, by group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProducerTable {
+    pub data: BTreeMap<String, Vec<ProducerInfo>>,
+}

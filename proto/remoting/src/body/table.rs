@@ -19,3 +19,13 @@ pub struct DataVersion {
 pub struct KvTable {
     pub table: BTreeMap<String, String>,
 }
+
+/// Answer to GET_BROKER_HA_STATUS of a master that has no replicas.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HaStatus {
+    pub ha_connection_info: [(); 0],
+    pub in_sync_slave_nums: i32,
+    pub master: bool,
+    pub master_commit_log_max_offset: i64,
+}

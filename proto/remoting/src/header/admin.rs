@@ -112,6 +112,18 @@ headers! {
         consumer_group: Option<&'a str> = "consumerGroup",
     }
 
+    GetBrokerConsumeStats {
+        is_order: bool = "isOrder",
+    }
+
+    CloneGroupOffset<'a> {
+        src_group: &'a str = "srcGroup",
+        dest_group: &'a str = "destGroup",
+        /// All topics of the group when absent or empty.
+        topic: Option<&'a str> = "topic",
+        offline: Option<bool> = "offline",
+    }
+
     GetBrokerConfigResponse<'a> {
         version: &'a str = "version",
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossdock_hub::{
     ConsumeModel, Expression, Group, GroupName, Hub, Perm, SqlFilter, Subscription,
-    SubscriptionLookup, TagFilter, Topic, TopicName,
+    SubscriptionLookup, Switch, TagFilter, Topic, TopicName,
 };
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::pull::{PullMessage, pull_flag};
@@ -105,7 +105,7 @@ pub(super) fn group_to_create(door: &Broker, call: &Call) -> Option<Boxed<Result
     let header = PullMessage::parse(&call.command.ext).ok()?;
     let name = header.consumer_group;
     if header.sys_flag & pull_flag::SUBSCRIPTION == 0
-        || !door.hub.config().auto_create_groups
+        || !door.hub.is_on(Switch::CreateGroups)
         || door.hub.group(name).is_some()
     {
         return None;

@@ -2,6 +2,7 @@
 //! nothing when its time is up, an error when the door drains; or with none, when the client is
 //! gone. How many may wait is bounded per connection and in total.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -111,8 +112,15 @@ async fn wait(
     loop {
         let from = pull.from();
         let arrivals = pull.arrivals();
+        // Asked for before the table of resets is looked at, so that none is missed in between.
+        let mut moved = pin!(peer.moved.notified());
+        moved.as_mut().enable();
+        if let Some(offset) = door.hub.take_reset(&pull.group, &pull.topic, pull.queue) {
+            return Some(pull.was_reset(door, offset));
+        }
         tokio::select! {
             biased;
+            () = moved => continue,
             () = peer.closed.cancelled() => return None,
             () = door.scope.draining().cancelled() => return Some(Err(go_away(version))),
             () = tokio::time::sleep_until(deadline) => return Some(pull.last_look(door).await),

@@ -4,6 +4,9 @@ import crossdock.compat.cases.AdminCases;
 import crossdock.compat.cases.ConsumeCases;
 import crossdock.compat.cases.DelayCases;
 import crossdock.compat.cases.MixedCases;
+import crossdock.compat.cases.MqadminCases;
+import crossdock.compat.cases.MqadminGroupCases;
+import crossdock.compat.cases.MqadminSignedCases;
 import crossdock.compat.cases.OrderCases;
 import crossdock.compat.cases.PullCases;
 import crossdock.compat.cases.QueryCases;
@@ -62,30 +65,37 @@ public final class Driver {
 
     private List<Case> cases() {
         List<Case> all = new ArrayList<>();
-        if (settings.get("suite", "java").equals("mixed")) {
-            MixedCases.addTo(all);
-        } else {
-            // The longest first, so that they overlap with all others.
-            RetryCases.addTo(all);
-            RebalanceCases.addTo(all);
-            WireCases.addTo(all);
-            DelayCases.addTo(all);
-            TransactionCases.addTo(all);
-            OrderCases.addTo(all);
-            ConsumeCases.addTo(all);
-            PullCases.addTo(all);
-            SqlCases.addTo(all);
-            SendCases.addTo(all);
-            QueryCases.addTo(all);
-            AdminCases.addTo(all);
-            SecurityCases.addTo(all);
-            RestartCases.addTo(all);
+        switch (settings.get("suite", "java")) {
+            case "mixed" -> MixedCases.addTo(all);
+            case "mqadmin" -> {
+                MqadminGroupCases.addTo(all);
+                MqadminCases.addTo(all);
+            }
+            case "mqadmin-signed" -> MqadminSignedCases.addTo(all);
+            default -> {
+                // The longest first, so that they overlap with all others.
+                RetryCases.addTo(all);
+                RebalanceCases.addTo(all);
+                WireCases.addTo(all);
+                DelayCases.addTo(all);
+                TransactionCases.addTo(all);
+                OrderCases.addTo(all);
+                ConsumeCases.addTo(all);
+                PullCases.addTo(all);
+                SqlCases.addTo(all);
+                SendCases.addTo(all);
+                QueryCases.addTo(all);
+                AdminCases.addTo(all);
+                SecurityCases.addTo(all);
+                RestartCases.addTo(all);
+            }
         }
         List<String> only = Arrays.stream(settings.get("only", "").split(",")).filter(word -> !word.isEmpty()).toList();
         return all.stream().filter(test -> only.isEmpty() || only.stream().anyMatch(test.name()::contains)).toList();
     }
 
     private void run() throws Exception {
+        Mqadmin.prepare(settings);
         List<Case> cases = cases();
         say("CASES " + String.join(" ", cases.stream().map(Case::name).toList()));
         ExecutorService pool = Executors.newFixedThreadPool(Integer.parseInt(settings.get("parallel", "10")));
