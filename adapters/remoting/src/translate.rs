@@ -4,4 +4,5 @@
 
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
+pub(crate) mod popped;
 pub(crate) mod scan;
