@@ -3,6 +3,7 @@
 
 mod admin_group;
 mod admin_topic;
+mod assign;
 mod broker_stats;
 mod config;
 mod connections;
@@ -13,6 +14,7 @@ mod housekeeping;
 mod lock;
 mod membership;
 mod offset;
+mod pop;
 mod progress;
 mod pull;
 mod query;
@@ -46,6 +48,22 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
         .task(request::CONSUMER_SEND_MSG_BACK, send_back::send_back)
         .on(request::PULL_MESSAGE, Handler::Flow(pull::pull))
         .on(request::LITE_PULL_MESSAGE, Handler::Flow(pull::pull));
+    on.on(request::POP_MESSAGE, Handler::Flow(pop::pop))
+        .now(request::ACK_MESSAGE, pop::ack::ack)
+        .now(request::BATCH_ACK_MESSAGE, pop::ack::batch_ack)
+        .now(
+            request::CHANGE_MESSAGE_INVISIBLETIME,
+            pop::ack::change_invisible,
+        )
+        .on(
+            request::NOTIFICATION,
+            Handler::Flow(pop::notice::notification),
+        )
+        .now(request::POLLING_INFO, pop::notice::polling_info)
+        .task(request::PEEK_MESSAGE, pop::peek::peek)
+        .now(request::QUERY_ASSIGNMENT, assign::query)
+        .task(request::SET_MESSAGE_REQUEST_MODE, assign::set_mode)
+        .now(request::GET_ALL_MESSAGE_REQUEST_MODE, assign::all_modes);
     on.on(request::QUERY_CONSUMER_OFFSET, Handler::Flow(offset::query))
         .on(
             request::UPDATE_CONSUMER_OFFSET,

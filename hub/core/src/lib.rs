@@ -55,7 +55,7 @@ pub use guard::{
     UserChange, sign,
 };
 pub use hub::Hub;
-pub use lease::{Acquire, Delivered, LeaseError, LeaseTerm, OwnerId, StartAt};
+pub use lease::{Acquire, Delivered, LeaseError, LeaseTerm, OwnerId, Part, StartAt, average_share};
 pub use member::{
     ConnectionId, ConsumeFrom, ConsumeKind, ConsumeModel, GroupView, Heartbeat, Member,
     MemberChannel, SubscriptionLookup,

@@ -2,7 +2,7 @@
 //! from memory, and then an answer, a read from disk, or a wait for messages.
 
 mod check;
-mod hold;
+pub(super) mod hold;
 
 use std::sync::Arc;
 

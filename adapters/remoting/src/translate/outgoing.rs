@@ -9,13 +9,13 @@ use crossdock_hub::{Flavour, Message, Record};
 use crossdock_proto_remoting::record::{RecordHead, Sizes, sys_flag};
 
 /// Bytes of the body length that opens a tail; the generated head ends with its own.
-const BODY_LEN: usize = 4;
+pub(super) const BODY_LEN: usize = 4;
 
 /// Pulled records, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Records {
     store_host: SocketAddr,
-    heads: BytesMut,
+    pub(super) heads: BytesMut,
     /// The body of the response, in slices.
     pub(crate) slices: Vec<Bytes>,
     pub(crate) count: usize,
@@ -48,15 +48,10 @@ impl Records {
         }
     }
 
-    fn put(&mut self, message: &Message, queue: u32) -> Option<usize> {
+    /// The fixed fields of a message as the reader of queue `queue` sees it.
+    pub(super) fn head(&self, message: &Message, queue: u32) -> Option<RecordHead> {
         let record = &message.record;
-        if record.flavour != Flavour::Rmq4 {
-            return None;
-        }
-        let prefix = message.prefix.clone().unwrap_or_default();
-        let tail = record.tail.clone();
-        let parts = Parts::of(Joined(&prefix, &tail))?;
-        let head = RecordHead {
+        Some(RecordHead {
             queue_id: i32::try_from(queue).ok()?,
             flag: record.user_flags as i32,
             queue_offset: i64::try_from(message.offset).ok()?,
@@ -68,7 +63,18 @@ impl Records {
             store_host: self.store_host,
             reconsume_times: i32::from(record.attempt),
             prepared_transaction_offset: prepared_at(record),
-        };
+        })
+    }
+
+    fn put(&mut self, message: &Message, queue: u32) -> Option<usize> {
+        let record = &message.record;
+        if record.flavour != Flavour::Rmq4 {
+            return None;
+        }
+        let prefix = message.prefix.clone().unwrap_or_default();
+        let tail = record.tail.clone();
+        let parts = Parts::of(Joined(&prefix, &tail))?;
+        let head = self.head(message, queue)?;
         let crc = match record.body_crc() {
             Some(crc) => crc as i32,
             None => Joined(&prefix, &tail).crc(BODY_LEN, parts.sizes.body),
@@ -154,7 +160,7 @@ impl<'a> Joined<'a> {
         (first.unwrap_or_default(), second.unwrap_or_default())
     }
 
-    fn crc(self, from: usize, len: usize) -> i32 {
+    pub(super) fn crc(self, from: usize, len: usize) -> i32 {
         if len == 0 {
             return 0;
         }

@@ -24,13 +24,13 @@ use crate::stats::Stats;
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// Counts a held pull, against both bounds, until dropped.
-struct Place {
+pub(in crate::handler) struct Place {
     door: Arc<Broker>,
     peer: Arc<Peer>,
 }
 
 impl Place {
-    fn take(door: &Arc<Broker>, peer: &Arc<Peer>) -> Option<Self> {
+    pub(in crate::handler) fn take(door: &Arc<Broker>, peer: &Arc<Peer>) -> Option<Self> {
         let config = &door.config;
         if !enter(&peer.held_pulls, config.held_pulls_per_connection_max) {
             return None;
@@ -159,7 +159,7 @@ async fn wait(
 
 /// What a client hears that would wait while the door drains. "Nothing there" would bring it back
 /// at once, and a pull that is lost with its connection costs old clients half a minute.
-fn go_away(version: i32) -> Refusal {
+pub(in crate::handler) fn go_away(version: i32) -> Refusal {
     if version > UNDERSTANDS_GO_AWAY_ABOVE {
         Refusal::new(response::GO_AWAY, "please go away")
     } else {
