@@ -1,7 +1,8 @@
 //! Firing timers: a scheduled record that is due is delivered by a record that names it.
 //!
 //! The delivering record takes its place in the target queue, borrows the scheduled record's tail by reference and, by
-//! being applied, removes the timer: a timer fires once, whatever happens in between.
+//! being applied, removes the timer: a timer fires once, whatever happens in between. If it is cancelled after it was seen
+//! to be due, the log leaves its delivery out; see [`super::core`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
