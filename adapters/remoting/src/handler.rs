@@ -12,10 +12,12 @@ mod offset;
 mod progress;
 mod pull;
 mod query;
+mod recall;
 mod runtime;
 mod send;
 mod send_back;
 mod send_batch;
+mod send_reply;
 mod topic_stats;
 
 use crossdock_proto_remoting::code::request;
@@ -34,6 +36,9 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
             request::SEND_BATCH_MESSAGE,
             Handler::Flow(send_batch::batch),
         )
+        .task(request::SEND_REPLY_MESSAGE, send_reply::send_reply)
+        .task(request::SEND_REPLY_MESSAGE_V2, send_reply::send_reply)
+        .task(request::RECALL_MESSAGE, recall::recall)
         .task(request::CONSUMER_SEND_MSG_BACK, send_back::send_back)
         .on(request::PULL_MESSAGE, Handler::Flow(pull::pull))
         .on(request::LITE_PULL_MESSAGE, Handler::Flow(pull::pull));

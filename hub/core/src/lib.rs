@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod cancel;
 mod changelog;
 mod config;
 mod delay;
@@ -54,7 +55,7 @@ pub use member::{
 };
 pub use name::{
     BENCHMARK_TOPIC, DEAD_PREFIX, GroupName, MOVED_TOPIC, RETRY_PREFIX, SELF_TEST_TOPIC,
-    TEMPLATE_TOPIC, TopicName,
+    TEMPLATE_TOPIC, TRACE_TOPIC, TopicName,
 };
 pub use position::Committed;
 pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};

@@ -23,6 +23,10 @@ pub const TEMPLATE_TOPIC: &str = "TBW102";
 pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
 /// Receives notices of moved offsets.
 pub const MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
+/// Receives what clients record about the way of their messages.
+pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+/// What the topic for replies adds to the name of the cluster.
+pub(crate) const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 /// The topic of the stock benchmark programs.
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 
@@ -36,7 +40,7 @@ const SYSTEM: &[&str] = &[
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
     "TRANS_CHECK_MAX_TIME_TOPIC",
-    "RMQ_SYS_TRACE_TOPIC",
+    TRACE_TOPIC,
 ];
 const SYSTEM_PREFIX: &str = "rmq_sys_";
 /// Topics no client may publish to.

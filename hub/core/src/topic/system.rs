@@ -4,7 +4,9 @@ use super::create::OnExisting;
 use super::{Perm, TopicSpec};
 use crate::error::HubError;
 use crate::hub::Hub;
-use crate::name::{BENCHMARK_TOPIC, MOVED_TOPIC, SELF_TEST_TOPIC, TEMPLATE_TOPIC, TopicName};
+use crate::name::{
+    BENCHMARK_TOPIC, MOVED_TOPIC, SELF_TEST_TOPIC, TEMPLATE_TOPIC, TRACE_TOPIC, TopicName,
+};
 
 /// Queues of the topic named after the cluster.
 const CLUSTER_QUEUES: u32 = 16;
@@ -22,12 +24,15 @@ impl Hub {
             Perm::READ_WRITE
         };
         let inherited = Perm::READ_WRITE.with(Perm::INHERIT);
+        let replies = config.reply_topic();
         let wanted = [
             (TEMPLATE_TOPIC, config.default_queues, template_perm),
             (&config.cluster, CLUSTER_QUEUES, inherited),
             (&config.node, 1, inherited),
             (SELF_TEST_TOPIC, 1, Perm::READ_WRITE),
             (MOVED_TOPIC, 1, Perm::READ_WRITE),
+            (TRACE_TOPIC, 1, Perm::READ_WRITE),
+            (&replies, 1, Perm::READ_WRITE),
             (BENCHMARK_TOPIC, BENCHMARK_QUEUES, Perm::READ_WRITE),
         ];
         let mut specs: Vec<TopicSpec> = Vec::with_capacity(wanted.len());
