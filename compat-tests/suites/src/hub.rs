@@ -169,6 +169,8 @@ fn start_apache(options: &HubOptions) -> Result<Hub> {
     };
     let mut broker = BrokerOptions::new("hub", nameserver_address)
         .patient()
+        .set("recallMessageEnable", true)
+        .set("traceTopicEnable", true)
         .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS);
     if let Some(user) = &options.credentials {
         let (access, secret) = (&user.access_key, &user.secret_key);

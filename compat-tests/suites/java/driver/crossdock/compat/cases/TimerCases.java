@@ -34,7 +34,15 @@ public final class TimerCases {
         return message;
     }
 
+    /** Apache's timers are due on whole seconds, three days ahead at most. */
+    private static void oursOnly(Scope scope) {
+        if (scope.settings.get("target", "").equals("apache")) {
+            throw new Check.Skipped("this server's timers are coarser");
+        }
+    }
+
     private static void exact(Scope scope) throws Exception {
+        oursOnly(scope);
         String topic = scope.topic(1);
         Inbox inbox = new Inbox();
         scope.consumer(scope.group(), topic, "*", inbox);
@@ -63,6 +71,7 @@ public final class TimerCases {
     }
 
     private static void far(Scope scope) throws Exception {
+        oursOnly(scope);
         String topic = scope.topic(1);
         DefaultMQProducer producer = scope.producer();
         long due = System.currentTimeMillis() + 365L * 86_400_000;
@@ -77,8 +86,8 @@ public final class TimerCases {
         Inbox inbox = new Inbox();
         scope.consumer(scope.group(), topic, "*", inbox);
         DefaultMQProducer producer = scope.producer();
-        SendResult gone = Scope.stored(producer.send(timer(topic, "gone", "TIMER_DELAY_MS", 3_000)));
-        Scope.stored(producer.send(timer(topic, "kept", "TIMER_DELAY_MS", 3_001)));
+        SendResult gone = Scope.stored(producer.send(timer(topic, "gone", "TIMER_DELAY_MS", 5_000)));
+        Scope.stored(producer.send(timer(topic, "kept", "TIMER_DELAY_MS", 7_000)));
         Check.equal(gone.getMsgId(), Version.recall(producer, topic, gone), "id of the recalled message");
         inbox.awaitText("kept", Scope.LIMIT_MS);
         Check.equal(List.of("kept"), inbox.texts(), "deliveries");
@@ -90,7 +99,7 @@ public final class TimerCases {
         Inbox inbox = new Inbox();
         scope.consumer(scope.group(), topic, "*", inbox);
         DefaultMQProducer producer = scope.producer();
-        SendResult sent = Scope.stored(producer.send(timer(topic, "soon", "TIMER_DELAY_MS", 300)));
+        SendResult sent = Scope.stored(producer.send(timer(topic, "soon", "TIMER_DELAY_MS", 1_500)));
         inbox.awaitText("soon", Scope.LIMIT_MS);
         refused(producer, topic, sent);
     }
