@@ -155,6 +155,7 @@ impl Store {
             log: log.clone(),
             reader: reader.log.clone(),
             views: views.clone(),
+            alarm: alarm.clone(),
             disk,
             clock: clock.clone(),
             prewriter,

@@ -33,7 +33,25 @@ impl Hub {
             .and_then(|queue| self.topic_of(queue))
             .and_then(|(topic, _)| topic.durability)
             .unwrap_or(self.0.config.durability);
-        Ok(self.0.store.cancel(position, durability).await?)
+        if self.0.store.cancel(position, durability).await? {
+            return Ok(true);
+        }
+        match self.copy_of(&message).await? {
+            Some(copy) => Ok(self.0.store.cancel(copy, durability).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Where a scheduled message waits now if it was moved on so that it does not hold back old ones. Found by its key:
+    /// messages without one are not.
+    async fn copy_of(&self, message: &Message) -> Result<Option<Position>, HubError> {
+        let Some(key) = message.record.keys().next() else {
+            return Ok(None);
+        };
+        let pending = self.0.store.pending_by_key(key, PENDING_MAX).await?;
+        let mut places = pending.iter().map(|pending| &pending.record);
+        let copy = places.find(|record| record.fires() == Some(message.record.position));
+        Ok(copy.map(|record| record.position))
     }
 
     /// Messages of the topic that wait for their time and were published with the key, newest first. Hashes may collide:

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::{Node, bodies, eventually, message};
-use crossdock_hub::{Position, Publish, QueueChoice, Topic, key_hash};
+use crossdock_hub::{Durability, Position, Publish, QueueChoice, Topic, key_hash};
+use crossdock_store::engine::timer;
+use crossdock_store::view::Timer;
 use smallvec::smallvec;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -46,6 +48,28 @@ async fn a_waiting_message_is_found_by_its_key_and_cancelled_once() {
     assert_eq!(node.hub.cancel(second).await, Ok(true));
     assert!(pending(&node, &t, "k").await.is_empty());
     assert_eq!(node.store.pending_timers(), 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_moved_on_in_the_log_is_cancelled_by_its_old_place() {
+    let node = Node::start().await;
+    let t = node.topic("T", 1).await;
+    let due = node.hub.now_ms() + HOUR_MS;
+    let old = schedule(&node, &t, "k", due).await;
+    let scheduled = node.store.read_at(old).await.unwrap();
+    let timer = Timer {
+        due_ms: due,
+        position: old,
+        bytes: scheduled.record.bytes,
+        target: scheduled.record.target().unwrap(),
+    };
+    let copy = smallvec![timer::copy(&timer, &scheduled).unwrap()];
+    let copied = node.store.append(copy, Durability::Durable).await.unwrap();
+    assert_eq!(pending(&node, &t, "k").await, [copied[0].position]);
+    assert_eq!(node.hub.cancel(old).await, Ok(true));
+    assert_eq!(node.hub.cancel(old).await, Ok(false));
+    assert_eq!(node.store.pending_timers(), 0);
     node.stop().await;
 }
 
