@@ -18,6 +18,7 @@ mod pop;
 mod progress;
 mod pull;
 mod query;
+mod recall;
 mod relay;
 mod reset;
 mod rules;
@@ -25,6 +26,7 @@ mod runtime;
 mod send;
 mod send_back;
 mod send_batch;
+mod send_reply;
 mod topic_stats;
 pub(crate) mod transaction;
 mod users;
@@ -45,6 +47,9 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
             request::SEND_BATCH_MESSAGE,
             Handler::Flow(send_batch::batch),
         )
+        .task(request::SEND_REPLY_MESSAGE, send_reply::send_reply)
+        .task(request::SEND_REPLY_MESSAGE_V2, send_reply::send_reply)
+        .task(request::RECALL_MESSAGE, recall::recall)
         .task(request::CONSUMER_SEND_MSG_BACK, send_back::send_back)
         .on(request::PULL_MESSAGE, Handler::Flow(pull::pull))
         .on(request::LITE_PULL_MESSAGE, Handler::Flow(pull::pull));
