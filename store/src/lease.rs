@@ -170,6 +170,14 @@ impl Ledger {
         self.next
     }
 
+    /// True if a record is settled.
+    #[must_use]
+    pub fn is_settled(&self, offset: u64) -> bool {
+        let chunk = || self.chunks.get(self.index(base_of(offset))?);
+        let is_marked = || chunk().is_some_and(|chunk| chunk.is_settled(offset % CHUNK));
+        offset < self.low || (offset < self.next && is_marked())
+    }
+
     /// Records given out and not settled, whoever has them.
     #[must_use]
     pub fn outstanding(&self) -> usize {

@@ -495,7 +495,8 @@ impl Store {
 
     /// The draft of the record that delivers a scheduled or prepared one: by reference if `borrow`, as a copy if not.
     ///
-    /// Appending it is the delivery, and is to be done once: whoever decides keeps others from deciding meanwhile.
+    /// Appending it is the delivery. Of several that deliver or cancel one record the log takes the first; an append that comes later
+    /// has an empty receipt.
     #[must_use]
     pub fn delivery(&self, message: &Message, target: QueueId, borrow: bool) -> Draft {
         let timer = Timer {

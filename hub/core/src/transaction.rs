@@ -1,5 +1,5 @@
-//! Prepared messages: stored, in no queue, until the one who prepared them decides. A decision is made once: whoever makes
-//! it claims the message meanwhile. Those that stay undecided are asked about, by a task of the hub, through any connected
+//! Prepared messages: stored, in no queue, until the one who prepared them decides. Of several decisions the log takes the
+//! first. Those that stay undecided are asked about, by a task of the hub, through any connected
 //! producer of the group that is to decide; what nobody decides in the end goes to a topic where operators find it.
 //!
 //! What was asked is in memory only: after a restart the asking begins anew.
@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crossdock_store::api::{AppendError, Message, Receipt};
-use crossdock_store::change::Change;
 use crossdock_store::record::UNDECIDED;
 use crossdock_store::types::{Position, QueueId};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use smallvec::smallvec;
 
@@ -89,31 +88,7 @@ pub struct Undecided {
 
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
-    /// Messages somebody is deciding about.
-    claims: Mutex<HashSet<Position>>,
     asked: Mutex<HashMap<Position, Asked>>,
-}
-
-/// The right to decide about a message, until dropped.
-struct Claim<'a> {
-    transactions: &'a Transactions,
-    position: Position,
-}
-
-impl Transactions {
-    fn claim(&self, position: Position) -> Option<Claim<'_>> {
-        let is_free = self.claims.lock().insert(position);
-        is_free.then(|| Claim {
-            transactions: self,
-            position,
-        })
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.transactions.claims.lock().remove(&self.position);
-    }
 }
 
 impl Hub {
@@ -129,9 +104,6 @@ impl Hub {
         decision: Resolution,
     ) -> Result<Option<Receipt>, HubError> {
         let transactions = &self.0.transactions;
-        let Some(_claim) = transactions.claim(position) else {
-            return Err(HubError::NotPrepared);
-        };
         let undecided = self.undecided_at(position).await?;
         if &*undecided.decider != decider {
             return Err(HubError::NotPrepared);
@@ -142,9 +114,10 @@ impl Hub {
                 Some(self.deliver(&undecided, queue, sys_flags).await?)
             }
             Resolution::Rollback => {
-                let cancel = Change::Cancel { timer: position };
                 let durability = self.durability_for(&undecided.topic);
-                self.0.store.change(&[cancel], durability).await?;
+                if !self.0.store.cancel(position, durability).await? {
+                    return Err(HubError::NotPrepared);
+                }
                 None
             }
         };
@@ -199,7 +172,7 @@ impl Hub {
         })
     }
 
-    /// Appends the record that delivers a prepared one to a queue. The caller has the claim.
+    /// Appends the record that delivers a prepared one to a queue, unless somebody has decided in between.
     async fn deliver(
         &self,
         undecided: &Undecided,
@@ -213,25 +186,10 @@ impl Hub {
             let record = draft.prepare()?;
             match self.0.store.append(smallvec![record], durability).await {
                 Err(AppendError::SourceTooOld) => {}
+                Ok(receipt) if receipt.is_empty() => return Err(HubError::NotPrepared),
                 outcome => return Ok(outcome?),
             }
         }
         Err(HubError::Internal("a copy borrows nothing"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_at_a_time_decides_about_a_message() {
-        let transactions = Transactions::default();
-        let claim = transactions.claim(Position(8));
-        assert!(claim.is_some());
-        assert!(transactions.claim(Position(8)).is_none());
-        assert!(transactions.claim(Position(16)).is_some());
-        drop(claim);
-        assert!(transactions.claim(Position(8)).is_some());
     }
 }

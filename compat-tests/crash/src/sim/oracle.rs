@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
+use crossdock_store::record::UNDECIDED;
 use crossdock_store::types::{GroupId, Position, QueueId};
 
 /// Something that must not be.
@@ -72,6 +73,10 @@ pub(crate) struct Seen {
 pub(crate) struct Oracle {
     submitted: HashMap<u64, QueueId>,
     scheduled: HashMap<u64, (QueueId, i64)>,
+    /// Prepared messages that somebody tried to commit.
+    committing: HashSet<u64>,
+    /// Offsets a group has settled, and the end of the first acknowledged record that says so.
+    settled: HashMap<(QueueId, u64), Position>,
     acked: BTreeMap<u64, Acked>,
     timers: BTreeMap<u64, Timer>,
     positions: HashMap<(GroupId, QueueId), Register>,
@@ -120,6 +125,37 @@ impl Oracle {
                 },
             );
         }
+    }
+
+    /// From now on the prepared message may be delivered, or has been.
+    pub(crate) fn committing(&mut self, id: u64) {
+        self.committing.insert(id);
+        self.cancelling(id);
+    }
+
+    /// Acknowledged records say that a group has settled these offsets of a queue.
+    pub(crate) fn settled(
+        &mut self,
+        queue: QueueId,
+        offsets: impl IntoIterator<Item = u64>,
+        end: Position,
+    ) {
+        for offset in offsets {
+            self.settled.entry((queue, offset)).or_insert(end);
+        }
+    }
+
+    /// Everything that is settled for certain.
+    pub(crate) fn settled_offsets(&self) -> impl Iterator<Item = (QueueId, u64)> + '_ {
+        self.settled.keys().copied()
+    }
+
+    /// The prepared or scheduled message at a position.
+    pub(crate) fn timer_at(&self, position: Position) -> Option<u64> {
+        let mut timers = self.timers.iter();
+        timers
+            .find(|(_, timer)| timer.position == position)
+            .map(|(id, _)| *id)
     }
 
     /// A random acknowledged timer, to be cancelled.
@@ -172,6 +208,7 @@ impl Oracle {
     pub(crate) fn power_lost(&mut self, durable: Position) {
         self.acked.retain(|_, acked| acked.end <= durable);
         self.timers.retain(|_, timer| timer.end <= durable);
+        self.settled.retain(|_, end| *end <= durable);
         for register in self.positions.values_mut().chain(self.rows.values_mut()) {
             for write in &mut register.since {
                 write.acked = write.acked.filter(|end| *end <= durable);
@@ -208,6 +245,8 @@ impl Oracle {
             }
             if entry.fired {
                 match self.scheduled.get(&entry.id) {
+                    Some((target, UNDECIDED))
+                        if *target == queue && self.committing.contains(&entry.id) => {}
                     Some((target, due)) if *target == queue && entry.stored_ms >= *due => {}
                     Some((_, due)) => wrong.push(format!(
                         "{queue:?}: timer {} due {due} fired at {} or in a wrong queue",

@@ -1,5 +1,8 @@
 //! One run: a store that lives, dies and recovers on simulated files.
 
+mod leases;
+mod prepared;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use crossdock_store::engine::timer::{FIRE_RECORDS_MAX, firing};
 use crossdock_store::io::sim::{CrashKind, Rng, SimClock, SimDisk};
 use crossdock_store::io::{Clock, Disk};
 use crossdock_store::kv::MemKv;
+use crossdock_store::lease::Ledger;
 use crossdock_store::log::{LogConfig, Prewriter};
 use crossdock_store::options::Options;
 use crossdock_store::read::{Access, Reader};
@@ -58,6 +62,7 @@ pub struct World {
 struct Alive {
     core: Core,
     reach_bytes: u64,
+    ledgers: HashMap<QueueId, Ledger>,
     reader: Reader,
     views: Arc<Views>,
     prewriter: Prewriter,
@@ -146,6 +151,7 @@ impl World {
             self.compare(&alive);
             self.clock.advance(Duration::from_secs(3600));
             self.fire(&mut alive);
+            self.roll_back_all(&mut alive);
             self.compare(&alive);
             if alive.views.pending_count() != 0 && !self.flipped {
                 self.wrong("timers are pending though all were due");
@@ -177,6 +183,7 @@ impl World {
                 let core = Core::new(writer, views.clone(), last_ms);
                 let reader = Reader::new(log, views.clone(), 1 << 16, core.committed());
                 Some(Alive {
+                    ledgers: leases::load(&views),
                     core,
                     reach_bytes,
                     reader,
@@ -228,6 +235,7 @@ impl World {
                 self.wrong(what);
             }
         }
+        self.compare_ledgers(alive);
         for key in self.oracle.row_keys() {
             let found = views.get(TABLE, &key.to_le_bytes());
             let found =
@@ -290,12 +298,16 @@ impl World {
         self.clock
             .advance(Duration::from_millis(self.rng.below(40)));
         match self.rng.below(100) {
-            0..46 => self.append(alive),
-            46..56 => self.commit_position(alive),
+            0..38 => self.append(alive),
+            38..41 => self.prepare(alive),
+            41..44 => self.decide(alive),
+            44..49 => self.lease(alive),
+            49..51 => self.flush_ledgers(alive),
+            51..56 => self.commit_position(alive),
             56..62 => self.put_row(alive),
             62..70 => self.schedule(alive),
-            70..73 => self.cancel(alive),
-            73..79 => self.fire(alive),
+            70..72 => self.cancel(alive),
+            72..79 => self.fire(alive),
             79..83 => self.checkpoint(alive),
             83..88 => self.superblock(alive),
             88..92 => {

@@ -110,16 +110,13 @@ impl Hub {
     async fn give_up(&self, undecided: &Undecided) -> Result<(), HubError> {
         let transactions = &self.0.transactions;
         let position = undecided.message.record.position;
-        let Some(_claim) = transactions.claim(position) else {
-            return Ok(());
-        };
-        if !self.0.store.is_pending(position)? {
-            return Ok(());
-        }
         let name = TopicName::parse(UNDECIDED_TOPIC)?;
         let topic = self.ensure(TopicSpec::new(name, 1)).await?;
         let flags = undecided.message.record.sys_flags;
-        self.deliver(undecided, topic.queue(0)?, flags).await?;
+        match self.deliver(undecided, topic.queue(0)?, flags).await {
+            Err(HubError::NotPrepared) => return Ok(()),
+            delivered => delivered?,
+        };
         transactions.asked.lock().remove(&position);
         tracing::warn!(
             %position,
