@@ -15,8 +15,6 @@ mod row;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
 use self::chunk::{CHUNK, Chunk, Slot};
 use crate::change::Change;
 use crate::types::{GroupId, QueueId, TableId};
@@ -186,11 +184,13 @@ impl Ledger {
         (self.ready_ms < i64::MAX).then_some(self.ready_ms)
     }
 
-    /// True while somebody holds a record of this queue.
+    /// When nobody will hold a record of this queue any more, if somebody does: the end of the last lease, and
+    /// `i64::MAX` if one has an owner.
     #[must_use]
-    pub fn is_held(&self, now_ms: i64) -> bool {
-        self.unsettled(self.low)
-            .any(|(_, slot)| !slot.is_ready(now_ms))
+    pub fn held_until(&self, now_ms: i64) -> Option<i64> {
+        let held = self.unsettled(self.low).map(|(_, slot)| slot);
+        let held = held.filter(|slot| !slot.is_ready(now_ms));
+        held.map(|slot| slot.ready_ms()).max()
     }
 
     /// Records that may be given out again, lowest offset first, with the number of deliveries they have behind them.
@@ -317,6 +317,19 @@ impl Ledger {
             self.put(*offset, Slot::available(slot.attempts), now_ms);
         }
         held.len()
+    }
+
+    /// Settles everything below `low`, whoever holds it.
+    pub fn settle_below(&mut self, low: u64) {
+        if low > self.next {
+            return self.jump(low);
+        }
+        let held: Vec<_> = self.unsettled(self.low).map(|(offset, _)| offset).collect();
+        for offset in held.into_iter().take_while(|offset| *offset < low) {
+            self.mark(offset);
+            self.outstanding -= 1;
+        }
+        self.advance();
     }
 
     /// Moves the position from outside: everything below is settled, everything from there on is new.

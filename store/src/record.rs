@@ -40,6 +40,10 @@ pub const EXTENSION_MAX: usize = 16 * 1024;
 pub const RECORD_MAX: usize = 64 * 1024 * 1024;
 const VERSION: u8 = 1;
 
+/// Due time of a *prepared* record: it waits for a decision and not for a time. A record that fires it is the decision to
+/// deliver it, a cancel of its timer the decision not to.
+pub const UNDECIDED: i64 = i64::MAX;
+
 /// The record waits for its due time and has no queue entry until another record fires it.
 pub const FLAG_SCHEDULED: u16 = 1;
 /// The record fires the timer named by its link.
@@ -53,6 +57,7 @@ const EXT_BORN_HOST: u8 = 3;
 const EXT_SOURCE: u8 = 4;
 const EXT_TARGET: u8 = 5;
 const EXT_BODY_CRC: u8 = 6;
+const EXT_DECIDER: u8 = 7;
 
 /// Part of the tail of an earlier record, read as the beginning of this record's tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +105,8 @@ pub struct Draft {
     pub born_host: SmallVec<[u8; 18]>,
     /// Checksum of the body in the owning protocol's terms, kept for readers that verify it.
     pub body_crc: Option<u32>,
+    /// Who decides about a prepared record; opaque to the store.
+    pub decider: Bytes,
     /// The tail in pieces, in order.
     pub tail: SmallVec<[Bytes; 6]>,
 }
@@ -124,6 +131,7 @@ impl Draft {
             source: None,
             born_host: SmallVec::new(),
             body_crc: None,
+            decider: Bytes::new(),
             tail,
         }
     }
@@ -163,6 +171,9 @@ impl Draft {
         }
         if let Some(crc) = self.body_crc {
             put_ext(&mut ext, EXT_BODY_CRC, crc.to_le_bytes());
+        }
+        if !self.decider.is_empty() {
+            put_ext(&mut ext, EXT_DECIDER, self.decider.iter().copied());
         }
         if self.fires.is_some() {
             flags |= FLAG_FIRES;
@@ -611,6 +622,12 @@ impl<B: AsRef<[u8]>> Record<B> {
         self.ext(EXT_BODY_CRC)
             .filter(|v| v.len() == 4)
             .map(|v| u32_at(v, 0))
+    }
+
+    /// Who decides about a prepared record.
+    #[must_use]
+    pub fn decider(&self) -> Option<&[u8]> {
+        self.ext(EXT_DECIDER)
     }
 
     /// Where the beginning of the tail is to be read.

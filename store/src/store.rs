@@ -20,17 +20,17 @@ use crate::engine::core::Core;
 use crate::engine::inbox::refuse;
 use crate::engine::keeper::{Bell, Keeper, PENDING_BYTES_MAX};
 use crate::engine::local::{AfterBlock, LocalLog, Start};
-use crate::engine::timer::{Alarm, Firing};
+use crate::engine::timer::{Alarm, Firing, delivery_draft};
 use crate::engine::{LogEngine, Marks, Role};
 use crate::error::OpenError;
 use crate::io::{Clock, Disk, RealDisk, SystemClock};
 use crate::kv::{FjallKv, KvStore};
 use crate::options::Options;
 use crate::read::{Access, Reader};
-use crate::record::Prepared;
+use crate::record::{Draft, Prepared, UNDECIDED};
 use crate::recover::{Recovered, recover};
 use crate::types::{Durability, GroupId, Position, QueueId, TableId};
-use crate::view::{Arrival, Views};
+use crate::view::{Arrival, Timer, Views};
 
 /// Share of the disk that records may reach back over.
 const REACH_SHARE: u64 = 16;
@@ -440,6 +440,38 @@ impl Store {
     #[must_use]
     pub fn group_positions(&self, group: GroupId) -> Vec<(QueueId, u64)> {
         self.inner.views.positions_of(group)
+    }
+
+    /// Up to `max` prepared records after `after`, oldest first.
+    ///
+    /// # Errors
+    /// The index cannot answer.
+    pub fn undecided(&self, after: Option<Position>, max: usize) -> Result<Vec<Timer>, ReadError> {
+        let views = &self.inner.views;
+        views.undecided(after, max).map_err(ReadError::Index)
+    }
+
+    /// True if the record at a position is scheduled or prepared and neither delivered nor cancelled.
+    ///
+    /// # Errors
+    /// The index cannot answer.
+    pub fn is_pending(&self, position: Position) -> Result<bool, ReadError> {
+        let views = &self.inner.views;
+        views.is_pending(position).map_err(ReadError::Index)
+    }
+
+    /// The draft of the record that delivers a scheduled or prepared one: by reference if `borrow`, as a copy if not.
+    ///
+    /// Appending it is the delivery, and is to be done once: whoever decides keeps others from deciding meanwhile.
+    #[must_use]
+    pub fn delivery(&self, message: &Message, target: QueueId, borrow: bool) -> Draft {
+        let timer = Timer {
+            due_ms: message.record.due_ms().unwrap_or(UNDECIDED),
+            position: message.record.position,
+            bytes: message.record.bytes,
+            target,
+        };
+        delivery_draft(&timer, message, |at| borrow && self.may_borrow(at))
     }
 
     /// Scheduled records that are not yet due.

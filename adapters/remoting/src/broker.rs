@@ -70,6 +70,10 @@ impl Door for Broker {
         self.hub.new_connection()
     }
 
+    fn node(&self) -> Arc<str> {
+        self.hub.config().node.as_str().into()
+    }
+
     fn advertised_to(&self, local: SocketAddr) -> SocketAddr {
         self.advertise.address(local)
     }

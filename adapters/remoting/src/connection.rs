@@ -55,6 +55,8 @@ pub(crate) trait Door: std::fmt::Debug + Send + Sync + Sized + 'static {
     /// Bytes of large frames that may still be begun, in KiB.
     fn large_frames(&self) -> &Arc<Semaphore>;
     fn next_connection(&self) -> ConnectionId;
+    /// Name of this node.
+    fn node(&self) -> Arc<str>;
     /// The address under which a client that dialled `local` reaches the broker.
     fn advertised_to(&self, local: std::net::SocketAddr) -> std::net::SocketAddr;
     /// Begins with the sends that handlers have submitted.
@@ -92,6 +94,7 @@ pub(crate) async fn run<D: Door>(door: Arc<D>, connection: Connection) {
         connection.peer,
         connection.local,
         door.advertised_to(connection.local),
+        door.node(),
         outbound.clone(),
         Arc::clone(door.stats()),
     ));

@@ -87,6 +87,8 @@ pub(crate) fn code_of(error: &HubError) -> i32 {
         }
         HubError::NoTopic(_) => response::TOPIC_NOT_EXIST,
         HubError::NoGroup(_) => response::SUBSCRIPTION_GROUP_NOT_EXIST,
+        HubError::Lease(_) => response::NO_MESSAGE,
+        HubError::NotPrepared => response::SYSTEM_ERROR,
         HubError::Denied(_) => response::NO_PERMISSION,
         HubError::TooLarge { .. } | HubError::Append(AppendError::TooLarge) => {
             response::MESSAGE_ILLEGAL

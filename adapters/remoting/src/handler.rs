@@ -23,6 +23,7 @@ mod send;
 mod send_back;
 mod send_batch;
 mod topic_stats;
+pub(crate) mod transaction;
 mod users;
 
 use crossdock_proto_remoting::code::request;
@@ -53,6 +54,7 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
         .now(request::GET_MAX_OFFSET, offset::max)
         .now(request::GET_MIN_OFFSET, offset::min)
         .now(request::GET_EARLIEST_MSG_STORETIME, offset::earliest);
+    on.task(request::END_TRANSACTION, transaction::end);
     on.task(request::HEART_BEAT, heartbeat::heartbeat)
         .now(request::UNREGISTER_CLIENT, membership::unregister)
         .now(request::GET_CONSUMER_LIST_BY_GROUP, membership::list)

@@ -124,6 +124,10 @@ impl Door for NameServer {
         self.hub.new_connection()
     }
 
+    fn node(&self) -> Arc<str> {
+        self.hub.config().node.as_str().into()
+    }
+
     fn advertised_to(&self, local: SocketAddr) -> SocketAddr {
         self.advertise
             .as_ref()

@@ -143,6 +143,10 @@ impl Hub {
 
 fn start_crossdock(options: &HubOptions) -> Result<Crossdock> {
     let mut start = Options::default();
+    // Not the 6 s and 30 s of the defaults: the tests would wait for them.
+    for setting in ["transactions.timeout=1s", "transactions.check_interval=1s"] {
+        start.args.extend(["--set".into(), setting.into()]);
+    }
     if let Some(user) = &options.credentials {
         start.config = Some(format!(
             "[[auth.users]]\nname = \"driver\"\naccess_key = \"{}\"\nsecret_key = \"{}\"\nadmin = true\n",
@@ -169,7 +173,9 @@ fn start_apache(options: &HubOptions) -> Result<Hub> {
     };
     let mut broker = BrokerOptions::new("hub", nameserver_address)
         .patient()
-        .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS);
+        .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS)
+        .set("transactionTimeOut", 1_000)
+        .set("transactionCheckInterval", 1_000);
     if let Some(user) = &options.credentials {
         let (access, secret) = (&user.access_key, &user.secret_key);
         broker = broker

@@ -49,6 +49,14 @@ pub struct HubConfig {
     pub member_scan: Duration,
     /// How long a queue lock lives without being refreshed.
     pub lock_expiry: Duration,
+    /// How long a prepared message is left alone before its producers are asked.
+    pub transaction_timeout: Duration,
+    /// How long after one question the next is asked.
+    pub transaction_interval: Duration,
+    /// How often undecided messages are looked at.
+    pub transaction_scan: Duration,
+    /// Questions after which a message is given up.
+    pub transaction_checks_max: u32,
     /// Most members of one group.
     pub members_max: usize,
     /// Most topics a group may subscribe to.
@@ -91,6 +99,7 @@ impl HubConfig {
             ("member_scan", self.member_scan),
             ("member_expiry", self.member_expiry),
             ("lock_expiry", self.lock_expiry),
+            ("transaction_scan", self.transaction_scan),
         ] {
             if time.is_zero() {
                 faults.push(format!("{what} cannot be zero"));
@@ -129,6 +138,10 @@ impl Default for HubConfig {
             member_expiry: Duration::from_secs(120),
             member_scan: Duration::from_secs(10),
             lock_expiry: Duration::from_secs(60),
+            transaction_timeout: Duration::from_secs(6),
+            transaction_interval: Duration::from_secs(30),
+            transaction_scan: Duration::from_secs(1),
+            transaction_checks_max: 15,
             members_max: 10_000,
             subscriptions_max: 10_000,
             producers_max: 500_000,

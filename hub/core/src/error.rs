@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crossdock_store::api::{AppendError, ReadError};
+use crossdock_store::lease::LeaseError;
 use crossdock_store::record::DraftError;
 use crossdock_store::view::ViewError;
 
@@ -120,6 +121,12 @@ pub enum HubError {
     /// Too much work of this kind is in flight.
     #[error("too much is in flight: {0}")]
     Busy(&'static str),
+    /// There is no undecided message where the caller says, or it is not the caller's to decide.
+    #[error("no prepared message waits for this decision")]
+    NotPrepared,
+    /// A lease is not what the caller holds.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
     /// The store did not append.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -159,7 +166,9 @@ impl HubError {
             }
             Self::Append(AppendError::Fenced) => ErrorKind::Fenced,
             Self::Append(AppendError::Closed) | Self::Closed => ErrorKind::Unavailable,
-            Self::Read(ReadError::Expired(_)) => ErrorKind::Expired,
+            Self::Read(ReadError::Expired(_)) | Self::Lease(_) | Self::NotPrepared => {
+                ErrorKind::Expired
+            }
             Self::Read(ReadError::NotFound(_)) => ErrorKind::NotFound,
             Self::Read(ReadError::Damaged(_)) | Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Read(ReadError::Index(ViewError::WaitersFull)) => ErrorKind::Busy,

@@ -9,6 +9,7 @@ use crate::config::HubConfig;
 use crate::error::HubError;
 use crate::group::Groups;
 use crate::guard::Guard;
+use crate::lease::Leases;
 use crate::member::Roster;
 use crate::position::Positions;
 use crate::producer::Producers;
@@ -17,6 +18,7 @@ use crate::settings::Settings;
 use crate::switch::Switches;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
+use crate::transaction::Transactions;
 
 /// The hub: one concrete handle, cheap to clone, shared by every adapter.
 #[derive(Clone, Debug)]
@@ -29,7 +31,9 @@ pub(crate) struct Inner {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) positions: Positions,
+    pub(crate) leases: Leases,
     pub(crate) resets: Resets,
+    pub(crate) transactions: Transactions,
     pub(crate) roster: Roster,
     pub(crate) producers: Producers,
     pub(crate) guard: Guard,
@@ -52,7 +56,9 @@ impl Hub {
             topics: Topics::load(&store, &config)?,
             groups: Groups::load(&store)?,
             positions: Positions::default(),
+            leases: Leases::default(),
             resets: Resets::default(),
+            transactions: Transactions::default(),
             roster: Roster::default(),
             producers: Producers::default(),
             guard: Guard::load(&store)?,
@@ -68,6 +74,7 @@ impl Hub {
         hub.seed_users().await?;
         hub.spawn_position_flush();
         hub.spawn_member_scan();
+        hub.spawn_transaction_check();
         Ok(hub)
     }
 

@@ -12,6 +12,7 @@ mod group;
 mod guard;
 mod hub;
 mod ids;
+mod lease;
 mod lock;
 mod member;
 mod name;
@@ -29,6 +30,7 @@ mod switch;
 mod table;
 mod tasks;
 mod topic;
+mod transaction;
 
 pub use crossdock_store::api::{
     AppendError, Boundary, Bounds, Completion, Done, Message, Placed, ReadError, ReadLimits,
@@ -49,6 +51,7 @@ pub use guard::{
     UserChange, sign,
 };
 pub use hub::Hub;
+pub use lease::{Acquire, Delivered, LeaseError, LeaseTerm, OwnerId, StartAt};
 pub use member::{
     ConnectionId, ConsumeFrom, ConsumeKind, ConsumeModel, GroupView, Heartbeat, Member,
     MemberChannel, SubscriptionLookup,
@@ -63,3 +66,4 @@ pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
 pub use switch::Switch;
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};
+pub use transaction::{Decider, Resolution, Undecided};

@@ -13,6 +13,7 @@ pub(crate) use session::Session;
 
 use crate::name::{GroupName, TopicName};
 use crate::subscription::Subscription;
+use crate::transaction::Undecided;
 
 /// Identity of a connection, unique in the process; see [`crate::Hub::new_connection`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,9 @@ pub struct ConnectionId(pub u64);
 pub trait MemberChannel: Send + Sync + fmt::Debug {
     /// Members or subscriptions of the group changed. Must not block: a notice that finds no room is dropped.
     fn members_changed(&self, group: &GroupName);
+    /// Asks the client, as a producer, what is to become of a message it prepared. Must not block. False if the client
+    /// cannot be asked, or not now.
+    fn ask_decision(&self, undecided: &Undecided) -> bool;
     /// False once the connection is closed. Must be false before [`crate::Hub::connection_closed`] is called.
     fn is_open(&self) -> bool;
     /// The adapter's own connection behind this, for what only the adapter can do with it.
@@ -148,6 +152,10 @@ pub(crate) mod tests {
     impl MemberChannel for FakeChannel {
         fn members_changed(&self, _group: &GroupName) {
             self.notices.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn ask_decision(&self, _undecided: &crate::transaction::Undecided) -> bool {
+            false
         }
 
         fn is_open(&self) -> bool {

@@ -28,6 +28,9 @@ pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
 /// Where clients write traces of their messages.
 pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 
+/// Where prepared messages go that nobody decided about.
+pub(crate) const UNDECIDED_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";
+
 /// Topics that belong to the hub: never changed or deleted on request.
 const SYSTEM: &[&str] = &[
     TEMPLATE_TOPIC,
@@ -37,7 +40,7 @@ const SYSTEM: &[&str] = &[
     "SCHEDULE_TOPIC_XXXX",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    UNDECIDED_TOPIC,
     TRACE_TOPIC,
 ];
 const SYSTEM_PREFIX: &str = "rmq_sys_";
@@ -46,7 +49,7 @@ const CLOSED: &[&str] = &[
     "SCHEDULE_TOPIC_XXXX",
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
-    "TRANS_CHECK_MAX_TIME_TOPIC",
+    UNDECIDED_TOPIC,
     SELF_TEST_TOPIC,
     MOVED_TOPIC,
 ];

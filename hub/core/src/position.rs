@@ -8,6 +8,7 @@ mod flush;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crossdock_store::api::Boundary;
+use crossdock_store::lease::Ledger;
 use crossdock_store::types::{GroupId, QueueId};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -59,6 +60,18 @@ impl Positions {
     fn shard(&self, key: Key) -> &Mutex<HashMap<Key, Pending, foldhash::fast::RandomState>> {
         let mixed = (key.1.0 ^ u64::from(key.0.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         &self.shards[(mixed >> 32) as usize % SHARDS]
+    }
+
+    /// Takes a position over: it is not written here any more.
+    pub(crate) fn take(&self, key: Key) -> Option<u64> {
+        let pending = self.shard(key).lock().remove(&key)?;
+        self.len.fetch_sub(1, Ordering::AcqRel);
+        Some(pending.offset)
+    }
+
+    /// Something else is to be written with the positions.
+    pub(crate) fn wake_writer(&self) {
+        self.dirty.notify_one();
     }
 
     fn pending(&self, key: Key) -> Option<u64> {
@@ -174,6 +187,9 @@ impl Hub {
         queue: u32,
     ) -> Result<Option<u64>, HubError> {
         let queue = topic.queue(queue)?;
+        if let Some(low) = self.0.leases.position((group.id, queue)) {
+            return Ok(Some(low));
+        }
         let pending = self.0.positions.pending((group.id, queue));
         Ok(pending.or_else(|| self.0.store.group_position(group.id, queue)))
     }
@@ -231,22 +247,38 @@ impl Hub {
         offset: u64,
         is_durable: bool,
     ) -> Result<Committed, HubError> {
-        let new = Pending { offset, is_durable };
-        let mut committed = Committed::Taken;
-        self.0.positions.enter((group.id, queue), new, |known| {
+        let key = (group.id, queue);
+        let is_reset_pending = || self.0.resets.get(group.id, queue).is_some();
+        let by_ledger = |ledger: &mut Ledger| {
             check_alive(group, topic)?;
-            if self.0.resets.get(group.id, queue).is_some() {
-                committed = Committed::ResetPending;
-                return Ok(false);
+            if is_reset_pending() {
+                return Ok(Committed::ResetPending);
             }
-            // Members repeat their position with every request; what the log has already is not written again.
-            let is_known = match known {
-                Some(known) => known.offset == offset,
-                None => self.0.store.group_position(group.id, queue) == Some(offset),
-            };
-            Ok(is_durable || !is_known)
-        })?;
-        Ok(committed)
+            if offset < ledger.low() {
+                ledger.jump(offset);
+            } else {
+                ledger.settle_below(offset);
+            }
+            Ok(Committed::Taken)
+        };
+        self.0.move_position(key, by_ledger, || {
+            let new = Pending { offset, is_durable };
+            let mut committed = Committed::Taken;
+            self.0.positions.enter(key, new, |known| {
+                check_alive(group, topic)?;
+                if is_reset_pending() {
+                    committed = Committed::ResetPending;
+                    return Ok(false);
+                }
+                // Members repeat their position with every request; what the log has already is not written again.
+                let is_known = match known {
+                    Some(known) => known.offset == offset,
+                    None => self.0.store.group_position(group.id, queue) == Some(offset),
+                };
+                Ok(is_durable || !is_known)
+            })?;
+            Ok(committed)
+        })
     }
 
     /// Moves the group's position from outside. Members that consume are told with [`Hub::take_reset`]; until then their
@@ -312,12 +344,16 @@ impl Hub {
             offset,
             is_durable: true,
         };
-        self.0.positions.enter((group.id, queue), new, |_| {
+        let key = (group.id, queue);
+        let set = || {
             check_alive(group, topic)?;
-            self.0.resets.set(group.id, queue, offset)?;
-            Ok(true)
-        })?;
-        Ok(())
+            self.0.resets.set(group.id, queue, offset)
+        };
+        let by_ledger = |ledger: &mut Ledger| set().map(|()| ledger.jump(offset));
+        self.0.move_position(key, by_ledger, || {
+            let entered = self.0.positions.enter(key, new, |_| set().map(|()| true));
+            entered.map(|_| ())
+        })
     }
 
     /// The offset a member has to go on at because the position was moved from outside; told once.
@@ -333,12 +369,13 @@ impl Hub {
         mut which: impl FnMut(GroupId, QueueId) -> bool,
     ) -> Result<(), HubError> {
         self.0.positions.remove(&mut which);
+        self.0.leases.forget(&mut which);
         self.0.resets.forget(&mut which);
         self.0.positions.flushed().await
     }
 }
 
-fn check_alive(group: &Group, topic: &Topic) -> Result<(), HubError> {
+pub(crate) fn check_alive(group: &Group, topic: &Topic) -> Result<(), HubError> {
     if group.is_deleted() {
         return Err(HubError::NoGroup(group.name.to_string()));
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crossdock_store::api::{AppendError, Batch, Done, Receipt, Refused};
-use crossdock_store::record::{Draft, Prepared, TailSource};
+use crossdock_store::record::{Draft, Prepared, TailSource, UNDECIDED};
 use crossdock_store::types::{Durability, Flavour, Position};
 use smallvec::SmallVec;
 
 use crate::error::HubError;
 use crate::hub::Hub;
 use crate::topic::{Perm, Topic};
+use crate::transaction::Decider;
 
 /// Most hashes a message can be found under.
 const KEYS_MAX: usize = 1024;
@@ -48,6 +49,8 @@ pub struct Publish {
     pub attempt: u16,
     /// When it is due; at once if absent or past.
     pub due_ms: Option<i64>,
+    /// Who is to decide whether the message is delivered, see [`Hub::decide`]; it is delivered if absent.
+    pub decider: Option<Decider>,
     /// Opaque to the hub.
     pub sys_flags: u32,
     /// Opaque to the hub.
@@ -77,6 +80,7 @@ impl Publish {
             born_host: SmallVec::new(),
             attempt: 0,
             due_ms: None,
+            decider: None,
             sys_flags: 0,
             user_flags: 0,
             body_crc: None,
@@ -285,17 +289,24 @@ impl Hub {
     }
 
     fn durability_of(&self, message: &Publish) -> Durability {
-        message
-            .durability
-            .or(message.topic.durability)
-            .unwrap_or(self.0.config.durability)
+        let own = message.durability;
+        own.unwrap_or_else(|| self.durability_for(&message.topic))
+    }
+
+    /// What acknowledgements promise for a topic.
+    pub(crate) fn durability_for(&self, topic: &Topic) -> Durability {
+        topic.durability.unwrap_or(self.0.config.durability)
     }
 
     fn prepare_one(&self, mut message: Publish) -> Result<(Prepared, u32), HubError> {
         if !message.topic.is_current() {
             message.topic = self.current_topic(&message.topic)?;
         }
-        message.due_ms = message.due_ms.filter(|due| *due > self.now_ms());
+        message.due_ms = if message.decider.is_none() {
+            message.due_ms.filter(|due| *due > self.now_ms())
+        } else {
+            Some(UNDECIDED)
+        };
         check(message, self.0.config.message_bytes_max)
     }
 
@@ -342,6 +353,10 @@ fn check(message: Publish, bytes_max: usize) -> Result<(Prepared, u32), HubError
         user_flags: message.user_flags,
         keys: message.keys,
         due_ms: message.due_ms,
+        decider: message
+            .decider
+            .map(|decider| decider.encode())
+            .unwrap_or_default(),
         source: message.source,
         born_host: message.born_host,
         body_crc: message.body_crc,

@@ -22,6 +22,9 @@ pub(crate) const USERS: TableId = TableId(5);
 /// Rules of a user by the user's name.
 pub(crate) const RULES: TableId = TableId(6);
 
+/// Leases by group, queue and offset, as the store's ledgers have them.
+pub(crate) const LEASES: TableId = TableId(7);
+
 /// Longest row the hub writes; the store would take longer ones.
 pub(crate) const ROW_MAX: usize = 1024 * 1024;
 

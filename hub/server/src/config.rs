@@ -24,7 +24,7 @@ pub use render::{default_file, show};
 pub use section::{Key, Section};
 pub use sections::{
     Auth, Delivery, Groups, Limits, Listen, Log, Nameserver, Node, Register, Remoting, Retention,
-    Store, Tls, Topics,
+    Store, Tls, Topics, Transactions,
 };
 pub use setting::{Problem, Setting};
 pub use users::{User, Users};
@@ -73,6 +73,7 @@ config! {
     topics: Topics = "topics",
     groups: Groups = "groups",
     delivery: Delivery = "delivery",
+    transactions: Transactions = "transactions",
     limits: Limits = "limits",
     register: Register = "register",
     log: Log = "log",

@@ -26,6 +26,9 @@ fn promise(promise: Promise) -> Durability {
     }
 }
 
+/// Undecided messages are looked at as often as they are asked about, and at least this often.
+const TRANSACTION_SCAN_MAX: Duration = Duration::from_secs(1);
+
 /// Share of what the log may take that is kept behind its visible start for records that borrow.
 const REACH_SHARE: u64 = 16;
 const REACH_MAX: u64 = 256 << 20;
@@ -77,6 +80,14 @@ pub(crate) fn hub(checked: &Checked) -> HubConfig {
         durability: promise(config.store.durability),
         retry_queues: config.groups.retry_queues,
         retry_max: config.groups.max_retries,
+        transaction_timeout: config.transactions.timeout.0,
+        transaction_interval: config.transactions.check_interval.0,
+        transaction_scan: config
+            .transactions
+            .check_interval
+            .0
+            .min(TRANSACTION_SCAN_MAX),
+        transaction_checks_max: config.transactions.max_checks,
         delay_levels: DelayLevels::of(&config.delivery.delay_levels.0),
         allow_insecure: config.auth.allow_insecure,
         users: checked.users.iter().map(user).collect(),

@@ -80,6 +80,15 @@ pub fn delivery(
     scheduled: &Message,
     may_borrow: impl Fn(Position) -> bool,
 ) -> Result<Prepared, DraftError> {
+    delivery_draft(timer, scheduled, may_borrow).prepare()
+}
+
+/// As [`delivery`], before it is encoded.
+pub(crate) fn delivery_draft(
+    timer: &Timer,
+    scheduled: &Message,
+    may_borrow: impl Fn(Position) -> bool,
+) -> Draft {
     let record = &scheduled.record;
     // What the scheduled record itself borrowed is borrowed again; its own bytes are few then and are copied.
     let (borrowed, own) = match &scheduled.prefix {
@@ -106,7 +115,7 @@ pub fn delivery(
     draft.fires = Some(timer.position);
     draft.born_host = SmallVec::from_slice(record.born_host().unwrap_or_default());
     draft.body_crc = record.body_crc();
-    draft.prepare()
+    draft
 }
 
 /// Makes the batch that fires timers. A timer whose record cannot be read any more is cancelled instead, and said so.

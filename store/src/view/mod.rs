@@ -296,6 +296,14 @@ impl Views {
         self.noting(self.timers.due(now_ms, after, max))
     }
 
+    /// Up to `max` prepared records after `after`, oldest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn undecided(&self, after: Option<Position>, max: usize) -> Result<Vec<Timer>, ViewError> {
+        self.noting(self.timers.undecided(after, max))
+    }
+
     /// When the next timer is due.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::ViewError;
 use super::queue::Map;
 use super::queue::chunk::{u32_at, u64_at};
 use crate::kv::{Batch, KvStore, Order, Space};
+use crate::record::UNDECIDED;
 use crate::types::{Position, QueueId};
 
 /// Times a portion is read again because a checkpoint changed what was read.
@@ -340,6 +341,51 @@ impl Timers {
                 return Ok(due);
             }
         }
+    }
+
+    /// Up to `max` prepared records after `after`, oldest first.
+    pub(crate) fn undecided(
+        &self,
+        after: Option<Position>,
+        max: usize,
+    ) -> Result<Vec<Timer>, ViewError> {
+        let from = after.map_or(0, |at| at.0.saturating_add(1));
+        let mut found = BTreeMap::new();
+        let has_far = {
+            let state = self.state.lock();
+            let near = state.near.range((UNDECIDED, from)..).take(max);
+            found.extend(near.map(|(key, value)| (key.1, *value)));
+            state.far > 0
+        };
+        if has_far {
+            let mut seen = 0;
+            let first = timer_key((UNDECIDED, from));
+            self.kv.range(
+                Space::Timers,
+                &first,
+                None,
+                Order::Ascending,
+                &mut |key, value| {
+                    let Some(timer) = decode(key, value) else {
+                        return true;
+                    };
+                    if !self.state.lock().gone.contains_key(&timer.position.0) {
+                        found.insert(timer.position.0, (timer.bytes, timer.target));
+                        seen += 1;
+                    }
+                    seen < max
+                },
+            )?;
+        }
+        let timers = found.into_iter().take(max);
+        Ok(timers
+            .map(|(position, (bytes, target))| Timer {
+                due_ms: UNDECIDED,
+                position: Position(position),
+                bytes,
+                target,
+            })
+            .collect())
     }
 
     /// When the next timer is due.

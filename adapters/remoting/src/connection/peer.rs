@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use crossdock_hub::{ConnectionId, GroupName, MemberChannel};
+use crossdock_hub::{ConnectionId, GroupName, MemberChannel, Undecided};
 use crossdock_kit::{Frame, Outbound};
 use crossdock_proto_remoting::Command;
 use crossdock_proto_remoting::code::request;
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::asked::{Asked, Silence};
+use crate::handler::transaction::question;
 use crate::reply::{Meta, Reply};
 use crate::stats::Stats;
 
@@ -35,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) closed: CancellationToken,
     /// Pulls of this connection that wait for messages.
     pub(crate) held_pulls: AtomicUsize,
+    /// Name of the broker the client is connected to.
+    node: Arc<str>,
     outbound: Outbound,
     /// Fingerprint of the last heartbeat that said its subscriptions in full; 0 for none.
     fingerprint: AtomicI32,
@@ -52,6 +55,7 @@ impl Peer {
         address: SocketAddr,
         local: SocketAddr,
         advertised: SocketAddr,
+        node: Arc<str>,
         outbound: Outbound,
         stats: Arc<Stats>,
     ) -> Self {
@@ -62,6 +66,7 @@ impl Peer {
             advertised,
             closed: CancellationToken::new(),
             held_pulls: AtomicUsize::new(0),
+            node,
             outbound,
             fingerprint: AtomicI32::new(0),
             opaque: AtomicI32::new(0),
@@ -91,7 +96,7 @@ impl Peer {
     }
 
     /// Sends a one-way request of ours unless the client is too slow to take it now.
-    pub(crate) fn notify(&self, command: Command) {
+    pub(crate) fn notify(&self, command: Command) -> bool {
         let number = self.opaque.fetch_add(1, Ordering::Relaxed);
         let command = command.with_opaque(number).oneway();
         let mut frame = BytesMut::with_capacity(256);
@@ -102,6 +107,7 @@ impl Peer {
         } else {
             &self.stats.notices_dropped
         });
+        sent
     }
 
     /// Asks the client something and waits for its response.
@@ -139,6 +145,10 @@ impl MemberChannel for Peer {
             consumer_group: group.as_str(),
         };
         self.notify(Command::request(request::NOTIFY_CONSUMER_IDS_CHANGED).with_header(&header));
+    }
+
+    fn ask_decision(&self, undecided: &Undecided) -> bool {
+        question(self, undecided, &self.node).is_some_and(|question| self.notify(question))
     }
 
     fn is_open(&self) -> bool {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossdock_hub::{Done, Hub, Ready, Topic, TopicName};
+use crossdock_hub::{Decider, Done, Hub, Ready, Topic, TopicName};
 use crossdock_proto_remoting::code::{request, response};
 use crossdock_proto_remoting::header::send::SendMessage;
 use crossdock_proto_remoting::record::Properties;
@@ -197,11 +197,6 @@ impl<'a> Request<'a> {
         check_body(&body, door)?;
         check_properties(header.properties.unwrap_or_default(), door)?;
         let scan = Scan::of(Properties::new(header.properties.unwrap_or_default()));
-        if scan.is_transactional() {
-            return Err(Refusal::denied(
-                "this broker does not take transactional messages",
-            ));
-        }
         Ok(Self {
             scan,
             properties: properties_of(call),
@@ -212,6 +207,16 @@ impl<'a> Request<'a> {
     }
 
     fn target(&self, topic: Arc<Topic>, queue: u32, door: &Broker) -> Result<Target, Refusal> {
+        if self.is_half() {
+            return Ok(Target {
+                topic,
+                queue,
+                due_ms: None,
+                is_timer: false,
+                drops_delay: self.scan.has_delay(),
+                decider: Some(self.decider()),
+            });
+        }
         let (due_ms, is_timer) = match self.scan.delivery(door.hub.now_ms()) {
             Delivery::Now => (None, false),
             Delivery::Level(level) => (door.hub.due_by_level(level), false),
@@ -226,7 +231,23 @@ impl<'a> Request<'a> {
             due_ms,
             is_timer,
             drops_delay: false,
+            decider: None,
         })
+    }
+
+    /// The half of a transaction. A retry is none: it was delivered before.
+    fn is_half(&self) -> bool {
+        let is_retry = attempt(self.header) > 0 && self.scan.has_delay();
+        self.scan.is_transactional() && !is_retry
+    }
+
+    fn decider(&self) -> Decider {
+        let group = self.scan.producer_group;
+        let group = group.unwrap_or(self.header.producer_group);
+        Decider {
+            group: Bytes::copy_from_slice(group.as_bytes()),
+            patience: self.scan.patience(),
+        }
     }
 
     fn incoming(&self) -> Incoming<'_> {
@@ -299,6 +320,7 @@ async fn retry(door: Arc<Broker>, call: Call) -> Answer {
             due_ms: None,
             is_timer: false,
             drops_delay: true,
+            decider: None,
         },
         None => {
             let topic = door.hub.ensure_retry_topic(&group).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crossdock_hub::{
-    Durability, FilterKind, Flavour, Publish, QueueChoice, Topic, key_hash, tag_hash,
+    Decider, Durability, FilterKind, Flavour, Publish, QueueChoice, Topic, key_hash, tag_hash,
 };
 use crossdock_proto_remoting::record::head::{MAX_PROPERTIES, MAX_V1_TOPIC};
 use crossdock_proto_remoting::record::properties::{Properties, PropertyEdit, name};
@@ -75,6 +75,8 @@ pub(crate) struct Target {
     pub(crate) is_timer: bool,
     /// A delay level in the properties no longer counts.
     pub(crate) drops_delay: bool,
+    /// Who decides about a half message.
+    pub(crate) decider: Option<Decider>,
 }
 
 /// A message as it came in.
@@ -128,6 +130,9 @@ impl Incoming<'_> {
         if topic.filter == FilterKind::MultiTag {
             flags |= sys_flag::MULTI_TAGS;
         }
+        if target.decider.is_some() {
+            flags = sys_flag::with_transaction(flags, 0);
+        }
         let publish = Publish {
             queue: QueueChoice::Number(target.queue),
             tag_hash: self.scan.tags.map_or(0, tag_hash),
@@ -136,6 +141,7 @@ impl Incoming<'_> {
             born_host: host(self.born_host),
             attempt: self.attempt,
             due_ms: target.due_ms,
+            decider: target.decider,
             sys_flags: flags as u32,
             user_flags: self.flag as u32,
             body_crc: Some(body_crc(&self.body) as u32),

@@ -5,8 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
-use crossdock_hub::{Flavour, Message};
-use crossdock_proto_remoting::record::{RecordHead, Sizes};
+use crossdock_hub::{Flavour, Message, Record};
+use crossdock_proto_remoting::record::{RecordHead, Sizes, sys_flag};
 
 /// Bytes of the body length that opens a tail; the generated head ends with its own.
 const BODY_LEN: usize = 4;
@@ -67,7 +67,7 @@ impl Records {
             store_timestamp: record.stored_ms,
             store_host: self.store_host,
             reconsume_times: i32::from(record.attempt),
-            prepared_transaction_offset: 0,
+            prepared_transaction_offset: prepared_at(record),
         };
         let crc = match record.body_crc() {
             Some(crc) => crc as i32,
@@ -83,6 +83,16 @@ impl Records {
         );
         Some(bytes)
     }
+}
+
+/// Where the half of a committed transaction stands; 0 for all other messages.
+fn prepared_at(record: &Record<Bytes>) -> i64 {
+    let kind = record.sys_flags as i32 & sys_flag::TRANSACTION_MASK;
+    let half = record
+        .fires()
+        .filter(|_| kind == sys_flag::TRANSACTION_COMMIT);
+    half.and_then(|half| i64::try_from(half.0).ok())
+        .unwrap_or(0)
 }
 
 /// Both slices without the first four bytes of the whole.

@@ -1,6 +1,8 @@
 //! One pass over a property text: everything the broker needs to know of a message's properties,
 //! borrowed from the text.
 
+use std::time::Duration;
+
 use crossdock_proto_remoting::record::properties::{Properties, name};
 
 /// Longest delay a timer property may ask for.
@@ -20,6 +22,9 @@ pub(crate) struct Scan<'a> {
     timer_delay_ms: Option<&'a str>,
     timer_deliver_ms: Option<&'a str>,
     transaction: Option<&'a str>,
+    /// The group of producers that decides about a half message.
+    pub(crate) producer_group: Option<&'a str>,
+    immunity: Option<&'a str>,
     /// The text holds a property the broker writes itself.
     pub(crate) has_own: bool,
 }
@@ -50,6 +55,8 @@ impl<'a> Scan<'a> {
                 name::TIMER_DELAY_MS => scan.timer_delay_ms = Some(value),
                 name::TIMER_DELIVER_MS => scan.timer_deliver_ms = Some(value),
                 name::TRAN_MSG => scan.transaction = Some(value),
+                name::PGROUP => scan.producer_group = Some(value),
+                name::CHECK_IMMUNITY_TIME_IN_SECONDS => scan.immunity = Some(value),
                 name::RETRY_TOPIC => scan.retry_topic = Some(value),
                 name::ORIGIN_MESSAGE_ID => scan.origin_id = Some(value),
                 name::POP_CK
@@ -83,6 +90,17 @@ impl<'a> Scan<'a> {
     pub(crate) fn is_transactional(&self) -> bool {
         self.transaction
             .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// How long the producers of a half message want to be left alone.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let seconds = self.immunity?.parse::<u32>().ok()?;
+        Some(Duration::from_secs(seconds.into()))
+    }
+
+    /// The message asks to be delivered later by level.
+    pub(crate) fn has_delay(&self) -> bool {
+        self.delay.is_some()
     }
 
     /// When to deliver. A delay level wins over every timer property.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{FLUSH_AT, Key, Pending};
 use crate::error::HubError;
 use crate::hub::{Hub, Inner};
+use crate::lease::AGAIN_AFTER;
 
 impl Hub {
     pub(crate) fn spawn_position_flush(&self) {
@@ -25,13 +26,17 @@ impl Hub {
                     tokio::select! {
                         () = token.cancelled() => break,
                         () = inner.positions.dirty.notified() => {}
+                        () = tokio::time::sleep(AGAIN_AFTER), if inner.has_young_leases() => {
+                            inner.list_young_leases();
+                        }
                     }
                     tokio::select! {
                         () = token.cancelled() => break,
                         () = inner.positions.urgent.notified() => {}
                         () = tokio::time::sleep(pause) => {}
                     }
-                    let outcome = inner.flush_positions().await;
+                    let leases = inner.flush_leases().await;
+                    let outcome = inner.flush_positions().await.and(leases);
                     if let Err(error) = &outcome
                         && !is_failing
                     {

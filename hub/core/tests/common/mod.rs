@@ -9,15 +9,15 @@
 )]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use crossdock_hub::{
     ConsumeFrom, ConsumeKind, ConsumeModel, Flavour, Group, GroupName, Heartbeat, Hub, HubConfig,
     Member, MemberChannel, Publish, QueueChoice, ReadLimits, Subscription, Topic, TopicName,
-    TopicSpec,
+    TopicSpec, Undecided,
 };
 use crossdock_store::options::Options;
 use crossdock_store::store::Store;
@@ -131,7 +131,10 @@ pub fn message(topic: &Arc<Topic>, body: &'static str) -> Publish {
 pub async fn bodies(hub: &Hub, topic: &Topic, queue: u32, from: u64) -> Vec<String> {
     let filter = crossdock_hub::TagFilter::All;
     let outcome = hub.read(topic, queue, from, LIMITS, &filter).await.unwrap();
-    let body = |m: &crossdock_hub::Message| String::from_utf8(m.record.tail.to_vec()).unwrap();
+    let body = |m: &crossdock_hub::Message| {
+        let prefix = m.prefix.clone().unwrap_or_default();
+        String::from_utf8([prefix, m.record.tail.clone()].concat()).unwrap()
+    };
     outcome.messages.iter().map(body).collect()
 }
 
@@ -151,12 +154,18 @@ pub async fn eventually(what: &str, condition: impl Fn() -> bool) {
 #[derive(Debug, Default)]
 pub struct Channel {
     notices: AtomicUsize,
+    questions: Mutex<Vec<Undecided>>,
     is_closed: AtomicBool,
 }
 
 impl Channel {
     pub fn notices(&self) -> usize {
         self.notices.load(Ordering::Acquire)
+    }
+
+    /// What the client was asked to decide.
+    pub fn questions(&self) -> Vec<Undecided> {
+        self.questions.lock().unwrap().clone()
     }
 
     pub fn close(&self) {
@@ -167,6 +176,11 @@ impl Channel {
 impl MemberChannel for Channel {
     fn members_changed(&self, _group: &GroupName) {
         self.notices.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn ask_decision(&self, undecided: &Undecided) -> bool {
+        self.questions.lock().unwrap().push(undecided.clone());
+        true
     }
 
     fn is_open(&self) -> bool {

@@ -163,6 +163,18 @@ section! {
 }
 
 section! {
+    /// Messages whose producers decide later whether they are delivered.
+    Transactions {
+        /// A message without a decision is left alone for this long; then a producer is asked.
+        timeout: Time = Time::secs(6);
+        /// Time from one question to the next.
+        check_interval: Time = Time::secs(30);
+        /// Questions without a decision after which the message goes to TRANS_CHECK_MAX_TIME_TOPIC.
+        max_checks: u32 = 15;
+    }
+}
+
+section! {
     /// Bounds of a message.
     Limits {
         /// Largest body.

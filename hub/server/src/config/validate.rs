@@ -417,6 +417,18 @@ impl Judge<'_> {
                 Time::secs(1),
                 day,
             ),
+            (
+                "transactions.timeout",
+                config.transactions.timeout,
+                Time::millis(1),
+                day,
+            ),
+            (
+                "transactions.check_interval",
+                config.transactions.check_interval,
+                Time::millis(1),
+                day,
+            ),
         ];
         for (key, time, min, max) in times {
             self.demand((min..=max).contains(&time), key, || {

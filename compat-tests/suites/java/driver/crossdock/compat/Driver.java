@@ -15,6 +15,7 @@ import crossdock.compat.cases.RestartCases;
 import crossdock.compat.cases.RetryCases;
 import crossdock.compat.cases.SecurityCases;
 import crossdock.compat.cases.SendCases;
+import crossdock.compat.cases.TransactionCases;
 import crossdock.compat.cases.WireCases;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -76,6 +77,7 @@ public final class Driver {
                 RebalanceCases.addTo(all);
                 WireCases.addTo(all);
                 DelayCases.addTo(all);
+                TransactionCases.addTo(all);
                 OrderCases.addTo(all);
                 ConsumeCases.addTo(all);
                 PullCases.addTo(all);

@@ -11,7 +11,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -34,12 +33,15 @@ public final class RebalanceCases {
     private static final class Rounds {
         private final DefaultMQProducer producer;
         private final List<MessageQueue> queues;
+        private final List<Supplier<Collection<String>>> inboxes;
         private final List<String> sent = new ArrayList<>();
         private int round;
 
-        Rounds(Scope scope, String topic) throws Exception {
+        @SafeVarargs
+        Rounds(Scope scope, String topic, Supplier<Collection<String>>... inboxes) throws Exception {
             producer = scope.producer();
             queues = producer.fetchPublishMessageQueues(topic);
+            this.inboxes = List.of(inboxes);
             Check.equal(QUEUES, queues.size(), "queues");
         }
 
@@ -47,6 +49,14 @@ public final class RebalanceCases {
             boolean holds(List<String> round);
         }
 
+        /** What of these bodies nobody has received. */
+        Set<String> missing(Collection<String> bodies) {
+            Set<String> missing = new HashSet<>(bodies);
+            inboxes.forEach(inbox -> missing.removeAll(new HashSet<>(inbox.get())));
+            return missing;
+        }
+
+        /** The next round is sent when the last one has arrived, so that a busy machine sees fewer rounds, not more. */
         void until(String what, Split split) throws Exception {
             long deadline = System.nanoTime() + NOTICE_MS * 1_000_000;
             while (true) {
@@ -58,16 +68,27 @@ public final class RebalanceCases {
                 }
                 round++;
                 sent.addAll(bodies);
-                BooleanSupplier done = () -> split.holds(bodies);
-                long patience = System.nanoTime() + 500 * 1_000_000L;
-                while (!done.getAsBoolean() && System.nanoTime() < patience) {
+                boolean arrived = false;
+                while (!arrived) {
+                    Check.that(System.nanoTime() < deadline, "%s did not happen within %d ms, missing %s", what,
+                            NOTICE_MS, missing(bodies));
+                    arrived = missing(bodies).isEmpty();
+                    // Looked at after the arrival: what is complete now goes nowhere else.
+                    if (split.holds(bodies)) {
+                        return;
+                    }
                     Thread.sleep(10);
                 }
-                if (done.getAsBoolean()) {
-                    return;
-                }
-                Check.that(System.nanoTime() < deadline, "%s did not happen within %d ms", what, NOTICE_MS);
             }
+        }
+
+        /** What was under way during a hand-over may come late, but it comes. */
+        void awaitAll() throws InterruptedException {
+            Check.await("delivery of every message to either", Scope.LIMIT_MS, () -> {
+                Set<String> missing = missing(sent);
+                Check.that(missing.isEmpty(), "missing %s", missing);
+                return true;
+            });
         }
     }
 
@@ -83,14 +104,14 @@ public final class RebalanceCases {
         Inbox first = new Inbox();
         Inbox second = new Inbox();
         scope.consumer(group, topic, "*", first);
-        Rounds rounds = new Rounds(scope, topic);
+        Rounds rounds = new Rounds(scope, topic, first::texts, second::texts);
         rounds.until("delivery of all to the first", round -> first.texts().containsAll(round));
         DefaultMQPushConsumer leaving = scope.consumer(group, topic, "*", second);
         rounds.until("even share",
                 round -> shared(round, new HashSet<>(first.texts()), new HashSet<>(second.texts())));
         leaving.shutdown();
         rounds.until("delivery of all to the one that stayed", round -> first.texts().containsAll(round));
-        awaitNoneLost(rounds, first, () -> second.texts());
+        rounds.awaitAll();
     }
 
     private static void killed(Scope scope) throws Exception {
@@ -99,7 +120,7 @@ public final class RebalanceCases {
         Inbox first = new Inbox();
         Set<String> second = ConcurrentHashMap.newKeySet();
         scope.consumer(group, topic, "*", first);
-        Rounds rounds = new Rounds(scope, topic);
+        Rounds rounds = new Rounds(scope, topic, first::texts, () -> second);
         rounds.until("delivery of all to the first", round -> first.texts().containsAll(round));
         Member member = new Member(scope.settings, scope.nameserver, group, topic, (queue, body) -> second.add(body));
         scope.onClose(member::close);
@@ -111,18 +132,6 @@ public final class RebalanceCases {
         rounds.until("even share", round -> shared(round, new HashSet<>(first.texts()), second));
         member.kill();
         rounds.until("delivery of all to the survivor", round -> first.texts().containsAll(round));
-        awaitNoneLost(rounds, first, () -> second);
-    }
-
-    /** What was under way during a hand-over may come late, but it comes. */
-    private static void awaitNoneLost(Rounds rounds, Inbox first, Supplier<Collection<String>> second)
-            throws InterruptedException {
-        Check.await("delivery of every message to either", Scope.LIMIT_MS, () -> {
-            Set<String> missing = new HashSet<>(rounds.sent);
-            missing.removeAll(new HashSet<>(first.texts()));
-            missing.removeAll(new HashSet<>(second.get()));
-            Check.that(missing.isEmpty(), "missing %s", missing);
-            return true;
-        });
+        rounds.awaitAll();
     }
 }
