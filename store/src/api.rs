@@ -25,7 +25,8 @@ pub struct Placed {
     pub stored_ms: i64,
 }
 
-/// What a committed append is answered with: one place per record, in order.
+/// What a committed append is answered with: one place per record, in order. A record that fires or cancels a timer which
+/// is not pending any more is left out and has none.
 pub type Receipt = SmallVec<[Placed; 1]>;
 
 /// Why an append did not succeed.

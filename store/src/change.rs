@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use smallvec::smallvec;
 
-use crate::record::Draft;
+use crate::record::{Draft, DraftError, Prepared};
 use crate::types::{Flavour, GroupId, Position, QueueId, TableId};
 
 /// Longest key of a table row.
@@ -128,6 +128,15 @@ pub fn draft(changes: &[Change]) -> Draft {
         change.encode(&mut tail);
     }
     Draft::new(QueueId::NONE, Flavour::System, smallvec![tail.freeze()])
+}
+
+/// A record that cancels the timer of a scheduled record, and is left out of the log if that is not pending any more.
+///
+/// # Errors
+/// None in practice: the record is small.
+pub fn cancel(timer: Position) -> Result<Prepared, DraftError> {
+    let record = draft(&[Change::Cancel { timer }]).prepare()?;
+    Ok(record.if_pending(timer))
 }
 
 /// Reads the changes of a system record's tail, in order.

@@ -145,6 +145,10 @@ impl Ledger {
             // It was given out, or `next` would not be beyond it.
             if !chunk.slot(bit).is_given() {
                 chunk.set(bit, Slot::available(1));
+            } else if chunk.slot(bit).is_aside() {
+                // Who set it aside and knew what for is gone.
+                let attempts = chunk.slot(bit).attempts;
+                chunk.set(bit, Slot::available(attempts));
             }
             let ready_ms = chunk.slot(bit).ready_ms();
             ledger.outstanding += 1;
@@ -189,8 +193,20 @@ impl Ledger {
     #[must_use]
     pub fn held_until(&self, now_ms: i64) -> Option<i64> {
         let held = self.unsettled(self.low).map(|(_, slot)| slot);
-        let held = held.filter(|slot| !slot.is_ready(now_ms));
+        let held = held.filter(|slot| slot.is_held(now_ms));
         held.map(|slot| slot.ready_ms()).max()
+    }
+
+    /// Records that somebody holds, lowest offset first.
+    #[must_use]
+    pub fn held(&self, now_ms: i64) -> Vec<Lease> {
+        let held = self.unsettled(self.low);
+        let held = held.filter(|(_, slot)| slot.is_held(now_ms));
+        let held = held.map(|(offset, slot)| Lease {
+            offset,
+            attempt: slot.attempts,
+        });
+        held.collect()
     }
 
     /// Records that may be given out again, lowest offset first, with the number of deliveries they have behind them.
@@ -227,7 +243,7 @@ impl Ledger {
         found
     }
 
-    /// Gives out a record that [`Ledger::ready`] named.
+    /// Gives out a record that [`Ledger::ready`] named, or that was set aside.
     ///
     /// # Errors
     /// It has been settled, or given out, in between.
@@ -237,7 +253,10 @@ impl Ledger {
         term: Term,
         now_ms: i64,
     ) -> Result<Lease, LeaseError> {
-        self.find(lease.offset, Some(lease.attempt))?;
+        let slot = self.find(lease.offset, Some(lease.attempt))?;
+        if slot.is_held(now_ms) {
+            return Err(LeaseError::Stale);
+        }
         let attempt = lease.attempt.saturating_add(1);
         self.put(lease.offset, Slot::of(term, attempt), now_ms);
         Ok(Lease { attempt, ..lease })
@@ -304,6 +323,22 @@ impl Ledger {
         self.find(lease.offset, Some(lease.attempt))?;
         let attempts = lease.attempt.saturating_sub(1);
         self.put(lease.offset, Slot::available(attempts), now_ms);
+        Ok(())
+    }
+
+    /// Sets a record aside: nobody holds it, and [`Ledger::ready`] does not name it; who knows of it asks for it with
+    /// [`Ledger::give_again`]. It counts as given out `attempts` times. A ledger that is loaded has nothing set aside.
+    ///
+    /// # Errors
+    /// See [`LeaseError`]; nothing changed.
+    pub fn set_aside(
+        &mut self,
+        lease: Lease,
+        attempts: u16,
+        now_ms: i64,
+    ) -> Result<(), LeaseError> {
+        self.find(lease.offset, Some(lease.attempt))?;
+        self.put(lease.offset, Slot::aside(attempts), now_ms);
         Ok(())
     }
 
@@ -453,10 +488,12 @@ impl Ledger {
             return Err(LeaseError::Settled);
         }
         let slot = chunk.slot(bit);
-        if attempt.is_some_and(|attempt| attempt != slot.attempts) {
-            return Err(LeaseError::Stale);
+        match attempt {
+            Some(attempt) if attempt != slot.attempts => Err(LeaseError::Stale),
+            // Given out and taken back, or set aside: nobody has it.
+            None if slot.attempts == 0 => Err(LeaseError::Unknown),
+            _ => Ok(slot),
         }
-        Ok(slot)
     }
 
     /// Makes chunks for the whole window.

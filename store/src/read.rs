@@ -208,6 +208,31 @@ impl Reader {
         Ok(messages)
     }
 
+    /// Messages under a key hash that wait for their timer, newest first.
+    pub(crate) fn pending_by_key(&self, key: u64, max: usize) -> Result<Vec<Message>, ReadError> {
+        let views = &self.views;
+        let mut messages = Vec::new();
+        // A delivery is found under the same key as what it delivers.
+        let most = max.saturating_mul(2);
+        for position in views
+            .find(key, i64::MIN, i64::MAX, most)
+            .map_err(ReadError::Index)?
+        {
+            if messages.len() == max {
+                break;
+            }
+            if !views.is_pending(position).map_err(ReadError::Index)? {
+                continue;
+            }
+            match self.standing(position, Access::Disk) {
+                Some(Ok(message)) => messages.push(message),
+                Some(Err(ReadError::Expired(_) | ReadError::NotFound(_))) | None => {}
+                Some(Err(error)) => return Err(error),
+            }
+        }
+        Ok(messages)
+    }
+
     /// Reads the record at a position as a reader of its own queue would.
     pub(crate) fn standing(
         &self,

@@ -223,6 +223,7 @@ impl Draft {
             source: self.source.map(|source| source.position),
             ext,
             tail: self.tail,
+            cancels: None,
         })
     }
 }
@@ -284,6 +285,8 @@ pub struct Prepared {
     pub source: Option<Position>,
     ext: SmallVec<[u8; 64]>,
     tail: SmallVec<[Bytes; 6]>,
+    /// Not written: the record is left out if this timer is not pending.
+    cancels: Option<Position>,
 }
 
 /// What the appender decides about one record.
@@ -300,6 +303,22 @@ pub struct Stamp<'a> {
 }
 
 impl Prepared {
+    /// Makes the record worth appending only while a timer is pending.
+    pub(crate) fn if_pending(self, timer: Position) -> Self {
+        Self {
+            cancels: Some(timer),
+            ..self
+        }
+    }
+
+    /// The timer that must be pending when the record is appended, because it fires or cancels it. The record is left out
+    /// otherwise: of a firing and a cancel, the log takes the one that comes first.
+    #[must_use]
+    pub fn settles(&self) -> Option<Position> {
+        let fires = self.flags & FLAG_FIRES != 0;
+        if fires { Some(self.link) } else { self.cancels }
+    }
+
     /// Bytes the record takes in the log.
     #[must_use]
     pub fn bytes(&self) -> usize {

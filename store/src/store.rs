@@ -155,6 +155,7 @@ impl Store {
             log: log.clone(),
             reader: reader.log.clone(),
             views: views.clone(),
+            alarm: alarm.clone(),
             disk,
             clock: clock.clone(),
             prewriter,
@@ -276,6 +277,27 @@ impl Store {
             .prepare()
             .map_err(|_| AppendError::TooLarge)?;
         self.append(SmallVec::from_iter([record]), durability).await
+    }
+
+    /// Cancels the timer of a scheduled record. True: it was pending, and its record will not be delivered. False: nothing
+    /// was changed, because it was delivered or cancelled before, or there is no such timer.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn cancel(
+        &self,
+        timer: Position,
+        durability: Durability,
+    ) -> Result<bool, AppendError> {
+        // The log decides. Looking first keeps idle cancels out of it, and its thread from waiting for the database.
+        let views = self.inner.views.clone();
+        let looked = self.inner.cold.run(move || views.is_pending(timer)).await;
+        if let Some(Ok(false)) = looked {
+            return Ok(false);
+        }
+        let record = change::cancel(timer).map_err(|_| AppendError::TooLarge)?;
+        let receipt = self.append(SmallVec::from_iter([record]), durability);
+        Ok(!receipt.await?.is_empty())
     }
 
     /// Bounds of a queue; an unknown queue is empty and starts at 0.
@@ -415,6 +437,17 @@ impl Store {
         max: usize,
     ) -> Result<Vec<Message>, ReadError> {
         self.on_disk(move |reader| Some(reader.by_key(key, from_ms, to_ms, max)))
+            .await
+    }
+
+    /// Messages with a key hash that wait for their timer, newest first.
+    ///
+    /// Different keys may share a hash: the caller compares.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub async fn pending_by_key(&self, key: u64, max: usize) -> Result<Vec<Message>, ReadError> {
+        self.on_disk(move |reader| Some(reader.pending_by_key(key, max)))
             .await
     }
 

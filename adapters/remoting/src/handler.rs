@@ -3,18 +3,22 @@
 
 mod admin_group;
 mod admin_topic;
+mod assign;
 mod broker_stats;
 mod config;
 mod connections;
 mod consume_queue;
+mod expression;
 mod heartbeat;
 mod housekeeping;
 mod lock;
 mod membership;
 mod offset;
+mod pop;
 mod progress;
 mod pull;
 mod query;
+mod recall;
 mod relay;
 mod reset;
 mod rules;
@@ -22,6 +26,7 @@ mod runtime;
 mod send;
 mod send_back;
 mod send_batch;
+mod send_reply;
 mod topic_stats;
 pub(crate) mod transaction;
 mod users;
@@ -42,9 +47,28 @@ pub(crate) fn dispatcher() -> Dispatcher<Broker> {
             request::SEND_BATCH_MESSAGE,
             Handler::Flow(send_batch::batch),
         )
+        .task(request::SEND_REPLY_MESSAGE, send_reply::send_reply)
+        .task(request::SEND_REPLY_MESSAGE_V2, send_reply::send_reply)
+        .task(request::RECALL_MESSAGE, recall::recall)
         .task(request::CONSUMER_SEND_MSG_BACK, send_back::send_back)
         .on(request::PULL_MESSAGE, Handler::Flow(pull::pull))
         .on(request::LITE_PULL_MESSAGE, Handler::Flow(pull::pull));
+    on.on(request::POP_MESSAGE, Handler::Flow(pop::pop))
+        .now(request::ACK_MESSAGE, pop::ack::ack)
+        .now(request::BATCH_ACK_MESSAGE, pop::ack::batch_ack)
+        .now(
+            request::CHANGE_MESSAGE_INVISIBLETIME,
+            pop::ack::change_invisible,
+        )
+        .on(
+            request::NOTIFICATION,
+            Handler::Flow(pop::notice::notification),
+        )
+        .now(request::POLLING_INFO, pop::notice::polling_info)
+        .task(request::PEEK_MESSAGE, pop::peek::peek)
+        .now(request::QUERY_ASSIGNMENT, assign::query)
+        .task(request::SET_MESSAGE_REQUEST_MODE, assign::set_mode)
+        .now(request::GET_ALL_MESSAGE_REQUEST_MODE, assign::all_modes);
     on.on(request::QUERY_CONSUMER_OFFSET, Handler::Flow(offset::query))
         .on(
             request::UPDATE_CONSUMER_OFFSET,

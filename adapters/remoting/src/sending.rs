@@ -23,6 +23,8 @@ pub(crate) struct Sent {
     pub(crate) queue: u32,
     /// The unique key of the message, as text; empty for batches without one.
     pub(crate) uniq_key: Bytes,
+    /// What a timer message can be taken back by.
+    pub(crate) recall: Option<Box<str>>,
     /// The broker's address as the producer knows it.
     pub(crate) store_host: SocketAddr,
 }
@@ -60,7 +62,7 @@ impl Sent {
             queue_offset: i64::try_from(first).unwrap_or(i64::MAX),
             transaction_id: (!uniq_key.is_empty()).then_some(uniq_key),
             batch_uniq_id: None,
-            recall_handle: None,
+            recall_handle: self.recall.as_deref(),
             region: Some(&config.region),
             trace_on: Some(config.trace_on),
         }

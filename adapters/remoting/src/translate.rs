@@ -4,4 +4,6 @@
 
 pub(crate) mod incoming;
 pub(crate) mod outgoing;
+pub(crate) mod popped;
 pub(crate) mod scan;
+pub(crate) mod select;

@@ -262,5 +262,6 @@ async fn subscriptions_are_checked_before_they_are_used() {
     };
     assert_eq!(client.ask(check("TAG", "a || b")).await.code, 0);
     assert_eq!(client.ask(check("TAG", "||")).await.code, 23);
-    assert_eq!(client.ask(check("SQL92", "a > 1")).await.code, 1);
+    assert_eq!(client.ask(check("SQL92", "a > 1")).await.code, 0);
+    assert_eq!(client.ask(check("SQL92", "a > 'x'")).await.code, 23);
 }

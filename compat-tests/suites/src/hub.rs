@@ -174,8 +174,12 @@ fn start_apache(options: &HubOptions) -> Result<Hub> {
     let mut broker = BrokerOptions::new("hub", nameserver_address)
         .patient()
         .set("flushConsumerOffsetInterval", APACHE_POSITIONS_MS)
+        .set("recallMessageEnable", true)
+        .set("traceTopicEnable", true)
         .set("transactionTimeOut", 1_000)
-        .set("transactionCheckInterval", 1_000);
+        .set("transactionCheckInterval", 1_000)
+        // Off unless it is asked for; ours has no such switch.
+        .set("enablePropertyFilter", true);
     if let Some(user) = &options.credentials {
         let (access, secret) = (&user.access_key, &user.secret_key);
         broker = broker

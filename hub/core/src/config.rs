@@ -9,7 +9,7 @@ use crossdock_store::types::Durability;
 use crate::delay::DelayLevels;
 use crate::error::HubError;
 use crate::group::GroupConfig;
-use crate::name::TopicName;
+use crate::name::{REPLY_SUFFIX, TopicName};
 use crate::topic::QUEUES_MAX;
 
 /// Settings of a hub. Every field has a default.
@@ -70,13 +70,19 @@ pub struct HubConfig {
 }
 
 impl HubConfig {
+    /// Name of the topic that replies to requests of clients go through.
+    #[must_use]
+    pub fn reply_topic(&self) -> String {
+        format!("{}{REPLY_SUFFIX}", self.cluster)
+    }
+
     /// Finds everything that is impossible.
     ///
     /// # Errors
     /// `Invalid`, naming every fault.
     pub fn check(&self) -> Result<(), HubError> {
         let mut faults = Vec::new();
-        for name in [&self.cluster, &self.node] {
+        for name in [&self.cluster, &self.node, &self.reply_topic()] {
             if let Err(error) = TopicName::parse(name) {
                 faults.push(error.to_string());
             }

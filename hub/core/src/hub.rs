@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::HubConfig;
 use crate::error::HubError;
+use crate::filter::FilterCache;
 use crate::group::Groups;
 use crate::guard::Guard;
 use crate::lease::Leases;
@@ -36,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) transactions: Transactions,
     pub(crate) roster: Roster,
     pub(crate) producers: Producers,
+    pub(crate) filters: FilterCache,
     pub(crate) guard: Guard,
     pub(crate) settings: Settings,
     pub(crate) switches: Switches,
@@ -61,6 +63,7 @@ impl Hub {
             transactions: Transactions::default(),
             roster: Roster::default(),
             producers: Producers::default(),
+            filters: FilterCache::default(),
             guard: Guard::load(&store)?,
             switches: Switches::load(&config, &settings),
             settings,

@@ -9,10 +9,13 @@
 
 mod acquire;
 mod flush;
+mod look;
 mod poll;
+mod share;
 
 pub(crate) use flush::AGAIN_AFTER;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -31,9 +34,10 @@ use crate::topic::{Topic, split};
 
 pub use crossdock_store::lease::{LeaseError, OwnerId};
 
-pub use acquire::{Acquire, Delivered, StartAt};
+pub use acquire::{Acquire, Delivered, Part, StartAt};
 use flush::Listed;
 use poll::Poll;
+pub use share::average_share;
 
 const SHARDS: usize = 16;
 /// Most groups at queues consumed by lease at a time.
@@ -49,6 +53,12 @@ struct Seat {
     ledger: Mutex<Ledger>,
     /// Held while messages are chosen.
     turn: tokio::sync::Mutex<()>,
+    /// Somebody asks for its messages in order.
+    is_ordered: AtomicBool,
+    /// What the caller calls the attempt that got what is held now, of a queue that is given in order.
+    attempt_id: Mutex<Option<Box<str>>>,
+    /// What was set aside for those who ask for another part: deliveries so far by part and offset.
+    aside: Mutex<BTreeMap<(u64, u64), u16>>,
     /// It is listed to be written.
     is_listed: AtomicBool,
 }
@@ -77,7 +87,8 @@ impl LeaseTerm {
             Self::For(time) if time.is_zero() => Term::Until(0),
             Self::For(time) => {
                 let ms = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-                Term::Until(now_ms.saturating_add(ms))
+                // The last moment there is has another meaning.
+                Term::Until(now_ms.saturating_add(ms).min(i64::MAX - 1))
             }
             Self::Owned(owner) => Term::Owner(owner),
         }
@@ -172,6 +183,9 @@ impl Inner {
             queue: key.1,
             ledger: Mutex::new(ledger),
             turn: tokio::sync::Mutex::default(),
+            is_ordered: AtomicBool::new(false),
+            attempt_id: Mutex::default(),
+            aside: Mutex::default(),
             is_listed: AtomicBool::new(false),
         });
         shard.insert(key, Arc::clone(&seat));
@@ -213,7 +227,7 @@ impl Hub {
             other => other.map_err(HubError::Lease)?,
         }
         self.0.changed(&seat);
-        if group.config.is_ordered {
+        if seat.is_ordered.load(Ordering::Acquire) {
             // What comes after it may be given out now.
             self.0.leases.wake(group.id, topic.id);
         }
@@ -241,6 +255,22 @@ impl Hub {
             .map_err(HubError::Lease)?;
         self.0.changed(&seat);
         self.0.leases.wake(group.id, topic.id);
+        Ok(())
+    }
+
+    /// Says where a group without a position begins in a queue; one that has a position goes on where it is.
+    ///
+    /// # Errors
+    /// Group, topic or queue do not exist (any more), or too many queues are consumed by lease.
+    pub fn begin_at(
+        &self,
+        group: &Group,
+        topic: &Topic,
+        queue: u32,
+        offset: u64,
+    ) -> Result<(), HubError> {
+        self.0
+            .seat(group, topic, topic.queue(queue)?, || Ok(offset))?;
         Ok(())
     }
 

@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod cancel;
 mod changelog;
 mod config;
 mod delay;
 mod error;
+mod filter;
 mod group;
 mod guard;
 mod hub;
@@ -43,6 +45,9 @@ pub use changelog::{Edit, Edits, Version};
 pub use config::{HubConfig, UserSeed};
 pub use delay::{DelayError, DelayLevels};
 pub use error::{ErrorKind, HubError, Outcome, Retry};
+pub use filter::{
+    FILTER_DEPTH_MAX, FILTER_LIST_MAX, FILTER_NAMES_MAX, FILTER_TEXT_MAX, FilterError, SqlFilter,
+};
 pub use group::{
     DeclaredSubscription, DeliveredCounts, Group, GroupConfig, GroupHints, OnDelete, RetryPolicy,
 };
@@ -51,7 +56,7 @@ pub use guard::{
     UserChange, sign,
 };
 pub use hub::Hub;
-pub use lease::{Acquire, Delivered, LeaseError, LeaseTerm, OwnerId, StartAt};
+pub use lease::{Acquire, Delivered, LeaseError, LeaseTerm, OwnerId, Part, StartAt, average_share};
 pub use member::{
     ConnectionId, ConsumeFrom, ConsumeKind, ConsumeModel, GroupView, Heartbeat, Member,
     MemberChannel, SubscriptionLookup,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub(crate) use roster::Roster;
-pub(crate) use session::Session;
+pub(crate) use session::{Puller, Session};
 
 use crate::name::{GroupName, TopicName};
 use crate::subscription::Subscription;

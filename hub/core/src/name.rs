@@ -23,10 +23,12 @@ pub const TEMPLATE_TOPIC: &str = "TBW102";
 pub const SELF_TEST_TOPIC: &str = "SELF_TEST_TOPIC";
 /// Receives notices of moved offsets.
 pub const MOVED_TOPIC: &str = "OFFSET_MOVED_EVENT";
+/// Receives what clients record about the way of their messages.
+pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
+/// What the topic for replies adds to the name of the cluster.
+pub(crate) const REPLY_SUFFIX: &str = "_REPLY_TOPIC";
 /// The topic of the stock benchmark programs.
 pub const BENCHMARK_TOPIC: &str = "BenchmarkTest";
-/// Where clients write traces of their messages.
-pub const TRACE_TOPIC: &str = "RMQ_SYS_TRACE_TOPIC";
 
 /// Where prepared messages go that nobody decided about.
 pub(crate) const UNDECIDED_TOPIC: &str = "TRANS_CHECK_MAX_TIME_TOPIC";

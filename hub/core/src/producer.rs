@@ -1,5 +1,5 @@
 //! Producers by group: who can be asked about a message its group sent. In memory only, kept alive by heartbeats. One
-//! table and its index by connection, changed together under one lock.
+//! table and its indexes by connection and by client, changed together under one lock.
 
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub(crate) struct Producers(Mutex<State>);
 struct State {
     groups: Map<GroupName, Map<Key, Seen>>,
     index: Map<ConnectionId, Vec<(GroupName, Arc<str>)>>,
+    /// Groups of each client, by the connections it has.
+    clients: Map<Arc<str>, Vec<(ConnectionId, GroupName)>>,
     len: usize,
 }
 
@@ -40,6 +42,12 @@ impl State {
         }
         if producers.is_empty() {
             self.groups.remove(group);
+        }
+        if let Some(places) = self.clients.get_mut(&key.1) {
+            places.retain(|(connection, name)| *connection != key.0 || name.as_str() != group);
+            if places.is_empty() {
+                self.clients.remove(&key.1);
+            }
         }
     }
 
@@ -77,6 +85,9 @@ impl Producers {
         state.len += 1;
         let place = (group.clone(), Arc::clone(&key.1));
         state.index.entry(key.0).or_default().push(place);
+        let place = (key.0, group.clone());
+        let places = state.clients.entry(Arc::clone(&key.1)).or_default();
+        places.push(place);
         let seen = Seen {
             member,
             at_ms: now_ms,
@@ -129,6 +140,18 @@ impl Producers {
         groups.map(|(name, all)| (name.clone(), of(all))).collect()
     }
 
+    fn by_client(&self, client: &str) -> Option<Member> {
+        let state = self.0.lock();
+        // The newest connection that still stands: a client that reconnected listens there.
+        let places = state.clients.get(client)?.iter().rev();
+        let members = places.filter_map(|(connection, group)| {
+            let producers = state.groups.get(group.as_str())?;
+            let seen = producers.get(&(*connection, Arc::from(client)))?;
+            seen.member.channel.is_open().then_some(&seen.member)
+        });
+        members.max_by_key(|member| member.connection).cloned()
+    }
+
     fn of(&self, group: &str) -> Vec<Member> {
         let state = self.0.lock();
         let producers = state.groups.get(group).into_iter().flat_map(Map::values);
@@ -170,6 +193,12 @@ impl Hub {
                 (name, all.map(|(member, ms)| (member, at(ms))).collect())
             })
             .collect()
+    }
+
+    /// The producer that calls itself so, by its newest connection.
+    #[must_use]
+    pub fn producer_by_client(&self, client: &str) -> Option<Member> {
+        self.0.producers.by_client(client)
     }
 
     /// Producers of the group.
@@ -221,6 +250,27 @@ mod tests {
         producers.expire(1);
         assert_eq!(producers.of("a").len(), 1);
         assert_eq!(producers.0.lock().index.len(), 1);
+    }
+
+    #[test]
+    fn a_client_is_found_by_its_newest_open_connection() {
+        let producers = Producers::default();
+        let (first, _first) = member(1, "c");
+        let (second, channel) = member(2, "c");
+        for name in ["a", "b"] {
+            producers.beat(&group(name), first.clone(), 0, 10).unwrap();
+            producers.beat(&group(name), second.clone(), 0, 10).unwrap();
+        }
+        let found = |client: &str| producers.by_client(client).map(|m| m.connection.0);
+        assert_eq!((found("c"), found("d")), (Some(2), None));
+        channel.close();
+        assert_eq!(found("c"), Some(1));
+        producers.leave("a", ConnectionId(1), "c");
+        assert_eq!(found("c"), Some(1));
+        producers.leave("b", ConnectionId(1), "c");
+        producers.connection_closed(ConnectionId(2));
+        assert_eq!(found("c"), None);
+        assert!(producers.0.lock().clients.is_empty());
     }
 
     #[test]

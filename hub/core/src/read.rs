@@ -1,6 +1,8 @@
 //! Reading: queues by offset, offsets by time, single messages by position or key. Adds names and permissions to what the
 //! store does; holds no state.
 
+mod select;
+
 use crossdock_store::api::{Boundary, Bounds, Message, ReadLimits, ReadOutcome, TagFilter};
 use crossdock_store::types::Position;
 

@@ -1,8 +1,12 @@
-//! What a group wants from a topic: the tag expression, its hashes and its version.
+//! What a group wants from a topic: tags with their hashes or a compiled filter, and the version.
+
+use std::sync::Arc;
 
 use crossdock_store::api::TagFilter;
 
 use crate::error::HubError;
+use crate::filter::{FilterError, SqlFilter};
+use crate::hub::Hub;
 use crate::name::TopicName;
 
 /// Longest expression, in bytes.
@@ -28,8 +32,15 @@ pub enum Expression {
     All,
     /// Messages with one of these tags. Hashes may collide: who needs certainty compares the tag text.
     Tags(Box<[Box<str>]>),
-    /// An expression in a language the hub does not evaluate; it selects nothing.
-    Other(Box<str>),
+    /// Messages whose properties satisfy a filter.
+    Sql(Arc<SqlFilter>),
+    /// Nothing, because the expression cannot be evaluated.
+    Unusable {
+        /// The language it is said to be in.
+        language: Box<str>,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
 }
 
 /// A group's subscription of one topic.
@@ -41,7 +52,7 @@ pub struct Subscription {
     pub text: Box<str>,
     /// The expression as it is understood.
     pub expression: Expression,
-    /// Its tag hashes.
+    /// What its tag hashes say of the messages to look at.
     pub filter: TagFilter,
     /// Grows when a member changes its subscription.
     pub version: i64,
@@ -89,14 +100,26 @@ impl Subscription {
         })
     }
 
-    /// A subscription in a language the hub does not evaluate, kept so that it can be named in the answer.
+    /// A subscription with a filter, as [`Hub::compile_filter`] gives it.
+    #[must_use]
+    pub fn sql(topic: TopicName, filter: Arc<SqlFilter>, version: i64) -> Self {
+        Self {
+            topic,
+            text: filter.text().into(),
+            expression: Expression::Sql(filter),
+            filter: TagFilter::All,
+            version,
+        }
+    }
+
+    /// A subscription that cannot be evaluated, kept so that its readers can be told why they get nothing.
     ///
     /// # Errors
-    /// The expression is too long.
-    pub fn other(
+    /// The expression or the name of its language is too long.
+    pub fn unusable(
         topic: TopicName,
-        language: &str,
-        text: &str,
+        (language, text): (&str, &str),
+        reason: &str,
         version: i64,
     ) -> Result<Self, HubError> {
         check_length(text)?;
@@ -104,27 +127,41 @@ impl Subscription {
         Ok(Self {
             topic,
             text: text.into(),
-            expression: Expression::Other(language.into()),
+            expression: Expression::Unusable {
+                language: language.into(),
+                reason: reason.into(),
+            },
             filter: TagFilter::Any(smallvec::SmallVec::new()),
             version,
         })
     }
 
-    /// True if a message with this tag text is wanted; decides what the hash alone cannot.
+    /// True if a message with this tag text may be wanted; decides what the hash alone cannot.
     #[must_use]
     pub fn wants_tag(&self, tag: Option<&str>) -> bool {
         match &self.expression {
-            Expression::All => true,
+            Expression::All | Expression::Sql(_) => true,
             Expression::Tags(tags) => {
                 tag.is_some_and(|tag| tags.iter().any(|known| **known == *tag))
             }
-            Expression::Other(_) => false,
+            Expression::Unusable { .. } => false,
         }
     }
 
     /// True if both select the same way, whatever their versions.
     pub(crate) fn selects_like(&self, other: &Self) -> bool {
         self.expression == other.expression && self.text == other.text
+    }
+}
+
+impl Hub {
+    /// The filter of a text. Filters are kept by their text, so the same text gives the same filter for as long as it is
+    /// in use.
+    ///
+    /// # Errors
+    /// The text is no filter, or exceeds a limit.
+    pub fn compile_filter(&self, text: &str) -> Result<Arc<SqlFilter>, FilterError> {
+        self.0.filters.compile(text)
     }
 }
 
@@ -193,9 +230,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_language_selects_nothing() {
+    fn what_cannot_be_evaluated_selects_nothing() {
         let topic = TopicName::parse("T").unwrap();
-        let sub = Subscription::other(topic, "SQL92", "a > 1", 1).unwrap();
+        let sub = Subscription::unusable(topic, ("XPATH", "a > 1"), "not known", 1).unwrap();
         assert!(!sub.filter.wants(65) && !sub.wants_tag(Some("A")));
+    }
+
+    #[test]
+    fn a_filter_looks_at_messages_of_every_tag() {
+        let topic = TopicName::parse("T").unwrap();
+        let filter = Arc::new(SqlFilter::compile("a > 1").unwrap());
+        let sub = Subscription::sql(topic, filter, 1);
+        assert!(sub.filter.wants(65) && sub.wants_tag(Some("A")) && sub.wants_tag(None));
+        assert_eq!(&*sub.text, "a > 1");
     }
 }

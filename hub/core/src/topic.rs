@@ -289,7 +289,7 @@ pub(crate) struct Topics {
     flights: Flights,
     ids: Ids,
     /// Topics named after the cluster and the node; the hub's own.
-    own: [Box<str>; 2],
+    own: [Box<str>; 3],
 }
 
 impl Topics {
@@ -299,7 +299,11 @@ impl Topics {
             changes: Changelog::new(store.now_ms()),
             flights: Flights::default(),
             ids: Ids::load(store, "topic")?,
-            own: [config.cluster.as_str().into(), config.node.as_str().into()],
+            own: [
+                config.cluster.as_str().into(),
+                config.node.as_str().into(),
+                config.reply_topic().into(),
+            ],
         };
         for (key, value) in store.rows(table::TOPICS, b"") {
             let name = TopicName::parse(table::name(&key, "topic")?)?;

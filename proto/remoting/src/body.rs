@@ -6,6 +6,7 @@ mod dialect;
 pub mod group;
 pub mod heartbeat;
 pub mod lock;
+pub mod pop;
 pub mod queue;
 pub mod registration;
 pub mod route;

@@ -76,6 +76,8 @@ pub enum RecordError {
     BadProperty(String),
     #[error("not a message id")]
     BadMessageId,
+    #[error("not a recall handle")]
+    BadRecallHandle,
 }
 
 /// A body that is not the document its request calls for.

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod head;
 pub mod id;
 pub mod properties;
+pub mod recall;
 pub mod uniq_key;
 pub mod view;
 
@@ -12,6 +13,7 @@ pub use batch::{BatchElement, BatchElements};
 pub use head::{RecordHead, Sizes};
 pub use id::{MessageId, MessageIdText};
 pub use properties::{Properties, PropertyEdit};
+pub use recall::RecallHandle;
 pub use uniq_key::{UniqKey, UniqKeySource};
 pub use view::{Record, Records};
 

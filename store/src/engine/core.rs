@@ -2,8 +2,12 @@
 //!
 //! The core owns the writing end of the log and is driven by exactly one caller: the log's thread in the real store, the
 //! schedule of the simulation in tests. It starts no thread and reads no clock.
+//!
+//! It also decides between the firing and the cancel of one timer: whichever it stages first stands in the log, the other
+//! is left out. Everything committed is applied before the next block begins, so the views, and what this block has staged,
+//! say exactly which timers are pending.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +17,7 @@ use crate::api::{AppendError, Batch, Completion, Done, Placed, Receipt};
 use crate::log::{LogError, LogWriter, SyncJob};
 use crate::record::{Prepared, RECORD_MAX, Record, Stamp};
 use crate::types::{Durability, Position};
-use crate::view::Views;
+use crate::view::{ViewError, Views};
 
 use super::Marks;
 
@@ -35,6 +39,8 @@ pub struct Core {
     placed: Vec<Placed>,
     spans: Vec<(Batch, usize)>,
     sinks: Vec<Arc<dyn Completion>>,
+    /// Timers that records of the block being made fire or cancel.
+    settled: HashSet<Position>,
 }
 
 impl Core {
@@ -52,6 +58,7 @@ impl Core {
             placed: Vec::new(),
             spans: Vec::new(),
             sinks: Vec::new(),
+            settled: HashSet::new(),
         }
     }
 
@@ -108,17 +115,23 @@ impl Core {
                 return;
             }
         };
+        self.settled.clear();
         let mut durability = Durability::Written;
         let mut staged = 0usize;
         while let Some(batch) = batches.front() {
             if !self.writer.fits(weight(batch)) {
                 break;
             }
-            let Some(batch) = batches.pop_front() else {
+            let Some(mut batch) = batches.pop_front() else {
                 break;
             };
             if self.borrows_too_far(&batch) {
                 self.answer(batch.done, Err(AppendError::SourceTooOld));
+                continue;
+            }
+            if let Err(error) = self.leave_out_settled(&mut batch) {
+                tracing::warn!(%error, "whether a timer is pending is not known");
+                self.answer(batch.done, Err(AppendError::Busy));
                 continue;
             }
             durability = durability.max(batch.durability);
@@ -132,6 +145,7 @@ impl Core {
         }
         if staged == 0 {
             self.writer.abort();
+            self.answer_placed();
             self.flush_sinks();
             return;
         }
@@ -146,6 +160,25 @@ impl Core {
             }
         }
         self.flush_sinks();
+    }
+
+    /// Takes out of a batch what would fire or cancel a timer that is not pending any more.
+    fn leave_out_settled(&mut self, batch: &mut Batch) -> Result<(), ViewError> {
+        let records = &mut batch.records;
+        if records.iter().all(|record| record.settles().is_none()) {
+            return Ok(());
+        }
+        let mut pending = Vec::with_capacity(records.len());
+        for record in records.iter() {
+            let timer = record.settles();
+            pending.push(timer.map_or(Ok(true), |timer| self.views.is_pending(timer))?);
+        }
+        let mut pending = pending.into_iter();
+        records.retain(|record| {
+            let is_pending = pending.next().unwrap_or(true);
+            is_pending && record.settles().is_none_or(|at| self.settled.insert(at))
+        });
+        Ok(())
     }
 
     /// True if a record of the batch would borrow from further back than retention allows for.

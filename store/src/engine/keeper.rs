@@ -20,6 +20,7 @@ use crate::types::{Durability, Position};
 use crate::view::Views;
 
 use super::local::LocalLog;
+use super::timer::Alarm;
 use super::{LogEngine, Marks};
 
 /// Bytes of the next segment zeroed between looks at other work.
@@ -70,6 +71,7 @@ pub(crate) struct Keeper {
     pub(crate) log: Arc<LocalLog>,
     pub(crate) reader: LogReader,
     pub(crate) views: Arc<Views>,
+    pub(crate) alarm: Arc<Alarm>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prewriter: Prewriter,
@@ -176,6 +178,7 @@ impl Keeper {
             // One segment at a time goes before its time.
             goal = goal.max(beyond_reach(&segments, second.base, reach).unwrap_or(goal));
         }
+        self.release(goal);
         let before = self.trim_point(&segments, goal);
         if before > self.reader.start() {
             // First the index, then the files: what a reader is told of can be read.
@@ -199,6 +202,15 @@ impl Keeper {
             }
         }
         self.views.trim_floor() > floor
+    }
+
+    /// Has timers copied forward that wait in what is to go. Those further on hold back no more than their reach.
+    fn release(&self, goal: Position) {
+        if let Ok(Some(pin)) = self.views.oldest_pin()
+            && pin < goal
+        {
+            self.alarm.copy_before(goal);
+        }
     }
 
     /// Appends a record that changes nothing. While records are refused the log may stand still, and two snapshots cannot

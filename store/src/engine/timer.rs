@@ -1,7 +1,11 @@
 //! Firing timers: a scheduled record that is due is delivered by a record that names it.
 //!
 //! The delivering record takes its place in the target queue, borrows the scheduled record's tail by reference and, by
-//! being applied, removes the timer: a timer fires once, whatever happens in between.
+//! being applied, removes the timer: a timer fires once, whatever happens in between. If it is cancelled after it was seen
+//! to be due, the log leaves its delivery out; see [`super::core`].
+//!
+//! A timer that would hold back what is expired otherwise is copied forward in the same way: the copy is a scheduled record
+//! itself, fires the old timer and so takes its place, unless that was fired or cancelled meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +24,10 @@ use crate::view::Timer;
 pub const FIRE_RECORDS_MAX: usize = 256;
 /// Bytes of records in one batch, by more than one timer.
 const FIRE_BYTES_MAX: usize = 8 << 20;
+/// Bytes of records copied forward in one batch, by more than one record. Small, because timers may become due meanwhile.
+const COPY_BYTES_MAX: usize = 1 << 20;
+/// Batches copied forward each time the keeper asks for it.
+const COPY_BATCHES_MAX: usize = 64;
 /// Longest sleep between looks at the timers.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -33,7 +41,10 @@ pub(crate) struct Alarm {
 #[derive(Debug, Default)]
 struct State {
     armed_ms: i64,
+    /// There is something to look at before `armed_ms`.
     earlier: bool,
+    /// What waits before it is to be copied forward.
+    hold: Option<Position>,
     closed: bool,
 }
 
@@ -46,6 +57,18 @@ impl Alarm {
             state.earlier = true;
             self.changed.notify_one();
         }
+    }
+
+    /// Asks for the timers before a position to be copied forward.
+    pub(crate) fn copy_before(&self, end: Position) {
+        let mut state = self.state.lock();
+        state.hold = Some(end);
+        state.earlier = true;
+        self.changed.notify_one();
+    }
+
+    fn take_hold(&self) -> Option<Position> {
+        self.state.lock().hold.take()
     }
 
     /// Sleeps until `next_ms` or an earlier timer. False once closed.
@@ -83,7 +106,18 @@ pub fn delivery(
     delivery_draft(timer, scheduled, may_borrow).prepare()
 }
 
-/// As [`delivery`], before it is encoded.
+/// Makes the record that takes a scheduled one's place further on in the log. It borrows nothing.
+///
+/// # Errors
+/// The scheduled record cannot be appended as it is.
+pub fn copy(timer: &Timer, scheduled: &Message) -> Result<Prepared, DraftError> {
+    let mut draft = delivery_draft(timer, scheduled, |_| false);
+    draft.due_ms = Some(timer.due_ms);
+    draft.decider = bytes::Bytes::copy_from_slice(scheduled.record.decider().unwrap_or_default());
+    draft.prepare()
+}
+
+/// The scheduled record once more, firing its timer.
 pub(crate) fn delivery_draft(
     timer: &Timer,
     scheduled: &Message,
@@ -122,17 +156,28 @@ pub(crate) fn delivery_draft(
 pub fn firing(
     due: &[Timer],
     may_borrow: impl Fn(Position) -> bool,
+    read: impl FnMut(&Timer) -> Result<Message, ReadError>,
+) -> SmallVec<[Prepared; 1]> {
+    let make = |timer: &Timer, scheduled: &Message| delivery(timer, scheduled, &may_borrow);
+    renewing(due, FIRE_BYTES_MAX, make, read)
+}
+
+/// Makes a record of each timer's scheduled record. A timer whose record cannot be read any more is cancelled instead.
+fn renewing(
+    timers: &[Timer],
+    bytes_max: usize,
+    make: impl Fn(&Timer, &Message) -> Result<Prepared, DraftError>,
     mut read: impl FnMut(&Timer) -> Result<Message, ReadError>,
 ) -> SmallVec<[Prepared; 1]> {
     let mut records = SmallVec::new();
     let mut lost = Vec::new();
     let mut bytes = 0;
-    for timer in due {
-        if bytes >= FIRE_BYTES_MAX {
+    for timer in timers {
+        if bytes >= bytes_max {
             break;
         }
         match read(timer) {
-            Ok(scheduled) => match delivery(timer, &scheduled, &may_borrow) {
+            Ok(scheduled) => match make(timer, &scheduled) {
                 Ok(record) => {
                     bytes += record.bytes();
                     records.push(record);
@@ -181,39 +226,87 @@ impl Firing<'_> {
     /// Fires timers as they become due, until the alarm is closed or the log takes nothing more.
     pub(crate) fn run(&self) {
         while self.alarm.sleep(self.clock.now_ms(), self.next_due()) {
-            loop {
-                let due = match self.views.due(self.clock.now_ms(), FIRE_RECORDS_MAX) {
-                    Ok(due) => due,
-                    Err(error) => {
-                        tracing::warn!(%error, "due timers cannot be listed");
-                        break;
-                    }
-                };
-                if due.is_empty() {
+            if !self.fire_due() {
+                return;
+            }
+            let Some(end) = self.alarm.take_hold() else {
+                continue;
+            };
+            for _ in 0..COPY_BATCHES_MAX {
+                if !self.copy_forward(end) {
                     break;
                 }
-                let fired = match self.fire(&due, true) {
-                    Err(AppendError::SourceTooOld) => self.fire(&due, false),
-                    fired => fired,
-                };
-                match fired {
-                    Ok(()) => {}
-                    Err(AppendError::Full | AppendError::Busy) => {
-                        if !self.alarm.sleep(0, Some(LOOK.as_millis() as i64)) {
-                            return;
-                        }
-                    }
-                    Err(
-                        AppendError::Fenced
-                        | AppendError::Closed
-                        | AppendError::TooLarge
-                        | AppendError::SourceTooOld,
-                    ) => {
-                        return;
-                    }
+                if !self.fire_due() {
+                    return;
                 }
             }
         }
+    }
+
+    /// Fires what is due. False if there is no more to be done, ever.
+    fn fire_due(&self) -> bool {
+        loop {
+            let due = match self.views.due(self.clock.now_ms(), FIRE_RECORDS_MAX) {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::warn!(%error, "due timers cannot be listed");
+                    return true;
+                }
+            };
+            if due.is_empty() {
+                return true;
+            }
+            let fired = match self.fire(&due, true) {
+                Err(AppendError::SourceTooOld) => self.fire(&due, false),
+                fired => fired,
+            };
+            match fired {
+                Ok(()) => {}
+                Err(AppendError::Full | AppendError::Busy) => {
+                    if !self.alarm.sleep(0, Some(LOOK.as_millis() as i64)) {
+                        return false;
+                    }
+                }
+                Err(
+                    AppendError::Fenced
+                    | AppendError::Closed
+                    | AppendError::TooLarge
+                    | AppendError::SourceTooOld,
+                ) => {
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Copies some of what waits before a position forward. False if nothing is left there, or it cannot be done now.
+    fn copy_forward(&self, end: Position) -> bool {
+        let timers = match self.views.timers_before(end, FIRE_RECORDS_MAX) {
+            Ok(timers) => timers,
+            Err(error) => {
+                tracing::warn!(%error, "timers that hold the log back cannot be listed");
+                return false;
+            }
+        };
+        let records = renewing(&timers, COPY_BYTES_MAX, copy, |timer| self.read(timer));
+        if records.is_empty() {
+            return false;
+        }
+        // What it replaces may be trimmed once it is committed.
+        match self.append(records, Durability::Durable) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(%error, "timers that hold the log back are not copied now");
+                false
+            }
+        }
+    }
+
+    fn read(&self, timer: &Timer) -> Result<Message, ReadError> {
+        let (position, bytes) = (timer.position, Some(timer.bytes));
+        self.reader
+            .message(QueueId::NONE, 0, position, bytes, crate::read::Access::Disk)
+            .unwrap_or(Err(ReadError::NotFound(position)))
     }
 
     fn next_due(&self) -> Option<i64> {
@@ -224,25 +317,23 @@ impl Firing<'_> {
     fn fire(&self, due: &[Timer], borrow: bool) -> Result<(), AppendError> {
         let end = self.reader.committed.load(Ordering::Acquire);
         let may_borrow = |at: Position| borrow && end.saturating_sub(at.0) <= self.reach_bytes / 2;
-        let records = firing(due, may_borrow, |timer| {
-            self.reader
-                .message(
-                    QueueId::NONE,
-                    0,
-                    timer.position,
-                    Some(timer.bytes),
-                    crate::read::Access::Disk,
-                )
-                .unwrap_or(Err(ReadError::NotFound(timer.position)))
-        });
+        let records = firing(due, may_borrow, |timer| self.read(timer));
         if records.is_empty() {
             return Err(AppendError::Busy);
         }
-        let (sender, outcome) = tokio::sync::oneshot::channel();
         // Should power fail before the delivery is synced, the timer is pending again and fires again.
+        self.append(records, Durability::Written)
+    }
+
+    fn append(
+        &self,
+        records: SmallVec<[Prepared; 1]>,
+        durability: Durability,
+    ) -> Result<(), AppendError> {
+        let (sender, outcome) = tokio::sync::oneshot::channel();
         let batch = Batch {
             records,
-            durability: Durability::Written,
+            durability,
             done: Done::Once(sender),
         };
         self.log.propose(batch).map_err(|refused| refused.error)?;

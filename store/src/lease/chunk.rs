@@ -39,6 +39,20 @@ impl Slot {
         Self::of(Term::Until(0), attempts)
     }
 
+    /// Nobody holds it, and it does not become available by itself.
+    pub(super) fn aside(attempts: u16) -> Self {
+        Self::of(Term::Until(i64::MAX), attempts)
+    }
+
+    pub(super) fn is_aside(&self) -> bool {
+        self.owner == 0 && self.until_ms == i64::MAX
+    }
+
+    /// Somebody has it.
+    pub(super) fn is_held(&self, now_ms: i64) -> bool {
+        !self.is_ready(now_ms) && !self.is_aside()
+    }
+
     /// When it may be given out again; never by itself if it has an owner.
     pub(super) fn ready_ms(&self) -> i64 {
         if self.owner == 0 {

@@ -127,6 +127,40 @@ fn a_delivery_that_did_not_happen_does_not_count() {
 }
 
 #[test]
+fn what_is_set_aside_is_given_to_who_knows_of_it_only() {
+    let mut ledger = Ledger::new(0);
+    let given = ledger.give_new(3, [0, 1, 2], Term::Until(1000), 0);
+    ledger.set_aside(given[1], 0, 0).unwrap();
+    assert_eq!(ledger.settle(1, None), Err(LeaseError::Unknown));
+    assert_eq!(offsets(&ledger.held(0)), [0, 2]);
+    assert_eq!(offsets(&ledger.ready(5000, 10)), [0, 2]);
+    ledger.settle(0, None).unwrap();
+    ledger.settle(2, None).unwrap();
+    assert_eq!((ledger.held_until(0), ledger.low()), (None, 1));
+    let aside = Lease {
+        offset: 1,
+        attempt: 0,
+    };
+    let lease = ledger.give_again(aside, Term::Until(1000), 0).unwrap();
+    assert_eq!(lease.attempt, 1);
+    // It is held now, whatever somebody believes who was late.
+    let late = ledger.give_again(lease, Term::Until(1000), 0);
+    assert_eq!(late, Err(LeaseError::Stale));
+}
+
+#[test]
+fn a_ledger_that_is_loaded_has_nothing_set_aside() {
+    let mut rows = Rows::default();
+    let mut ledger = Ledger::new(0);
+    let given = ledger.give_new(2, [0, 1], Term::Until(9000), 0);
+    ledger.set_aside(given[0], 0, 0).unwrap();
+    rows.write(ledger.flush(GROUP, QUEUE, TABLE, 2000));
+    let mut loaded = rows.load(0);
+    let ready = loaded.ready(2000, 10);
+    assert_eq!((offsets(&ready), ready[0].attempt), (vec![0], 0));
+}
+
+#[test]
 fn the_window_is_bounded() {
     let mut ledger = Ledger::new(3);
     let given = ledger.give_new(u64::MAX, [3], Term::Until(10), 0);

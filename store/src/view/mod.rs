@@ -334,6 +334,14 @@ impl Views {
         self.noting(self.timers.oldest_pin())
     }
 
+    /// Up to `max` pending timers whose records stand before `end`, in no order.
+    ///
+    /// # Errors
+    /// The database failed or is damaged.
+    pub fn timers_before(&self, end: Position, max: usize) -> Result<Vec<Timer>, ViewError> {
+        self.noting(self.timers.before(end, max))
+    }
+
     // Memory.
 
     /// Bytes that leave memory with the next checkpoint: sealed chunks, keys and noted changes. Applying must pause when

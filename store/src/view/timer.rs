@@ -467,6 +467,53 @@ impl Timers {
         Ok(oldest.map(Position))
     }
 
+    /// Up to `max` pending timers whose records stand before a position, in no order.
+    pub(crate) fn before(&self, end: Position, max: usize) -> Result<Vec<Timer>, ViewError> {
+        let (mut timers, has_far, floor) = {
+            let state = self.state.lock();
+            let near = state.due.range(..end.0).filter_map(|(position, due_ms)| {
+                let (bytes, target) = state.near.get(&(*due_ms, *position))?;
+                Some(Timer {
+                    due_ms: *due_ms,
+                    position: Position(*position),
+                    bytes: *bytes,
+                    target: *target,
+                })
+            });
+            let near: Vec<_> = near.take(max).collect();
+            (near, state.far > 0, state.pin_floor)
+        };
+        if !has_far || timers.len() >= max {
+            return Ok(timers);
+        }
+        let mut far = Vec::new();
+        let (from, to) = (floor.to_be_bytes(), end.0.to_be_bytes());
+        self.kv.range(
+            Space::TimerAt,
+            &from,
+            Some(&to),
+            Order::Ascending,
+            &mut |key, value| {
+                let at = key.try_into().map(u64::from_be_bytes);
+                let (Ok(at), Some(due)) = (at, u64_at(value, 0)) else {
+                    return false;
+                };
+                let state = self.state.lock();
+                if !state.gone.contains_key(&at) && !state.due.contains_key(&at) {
+                    far.push((due as i64, at));
+                }
+                timers.len() + far.len() < max
+            },
+        )?;
+        for key in far {
+            let key = timer_key(key);
+            // One that is gone by now is not missed.
+            let row = self.kv.get(Space::Timers, &key)?;
+            timers.extend(row.and_then(|row| decode(&key, &row)));
+        }
+        Ok(timers)
+    }
+
     /// Visits every pending timer, in no order.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(Timer)) -> Result<(), ViewError> {
         let (near, gone, has_far) = {

@@ -95,19 +95,22 @@ impl Peer {
         let _ = self.outbound.push(reply.into_frame(meta)).await;
     }
 
-    /// Sends a one-way request of ours unless the client is too slow to take it now.
-    pub(crate) fn notify(&self, command: Command) -> bool {
+    /// Sends a one-way request of ours unless the client is too slow to take it now, and says whether it was.
+    pub(crate) fn push(&self, command: Command) -> bool {
         let number = self.opaque.fetch_add(1, Ordering::Relaxed);
         let command = command.with_opaque(number).oneway();
         let mut frame = BytesMut::with_capacity(256);
-        let sent = command.encode(&mut frame).is_ok()
-            && self.outbound.try_push(Frame::from(frame)).is_ok();
+        command.encode(&mut frame).is_ok() && self.outbound.try_push(Frame::from(frame)).is_ok()
+    }
+
+    /// As [`push`](Self::push), for a notice that nobody misses much.
+    pub(crate) fn notify(&self, command: Command) {
+        let sent = self.push(command);
         Stats::count(if sent {
             &self.stats.notices_sent
         } else {
             &self.stats.notices_dropped
         });
-        sent
     }
 
     /// Asks the client something and waits for its response.
@@ -148,7 +151,7 @@ impl MemberChannel for Peer {
     }
 
     fn ask_decision(&self, undecided: &Undecided) -> bool {
-        question(self, undecided, &self.node).is_some_and(|question| self.notify(question))
+        question(self, undecided, &self.node).is_some_and(|question| self.push(question))
     }
 
     fn is_open(&self) -> bool {

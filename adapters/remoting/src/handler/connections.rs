@@ -16,6 +16,7 @@ use crossdock_proto_remoting::header::admin::{
     GetConsumerConnections, GetProducerConnections, QuerySubscriptionByConsumer,
 };
 
+use super::expression::{SQL92, TAG};
 use crate::auth;
 use crate::broker::Broker;
 use crate::dispatch::Call;
@@ -42,14 +43,15 @@ fn connections(members: &[Member]) -> Vec<Connection> {
 pub(super) fn data(subscription: &Subscription) -> SubscriptionData {
     let tags: Vec<String> = match &subscription.expression {
         Expression::Tags(tags) => tags.iter().map(|tag| tag.to_string()).collect(),
-        Expression::All | Expression::Other(_) => Vec::new(),
+        Expression::All | Expression::Sql(_) | Expression::Unusable { .. } => Vec::new(),
     };
     SubscriptionData {
         class_filter_mode: false,
         code_set: tags.iter().map(|tag| tag_hash(tag) as i32).collect(),
         expression_type: match &subscription.expression {
-            Expression::Other(kind) => kind.to_string(),
-            Expression::All | Expression::Tags(_) => "TAG".to_owned(),
+            Expression::Unusable { language, .. } => language.to_string(),
+            Expression::Sql(_) => SQL92.to_owned(),
+            Expression::All | Expression::Tags(_) => TAG.to_owned(),
         },
         sub_string: subscription.text.to_string(),
         sub_version: subscription.version,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crossdock_hub::{
-    Action, Actions, ConsumeFrom, ConsumeKind, ConsumeModel, GroupName, Heartbeat, Member,
+    Action, Actions, ConsumeFrom, ConsumeKind, ConsumeModel, GroupName, Heartbeat, Hub, Member,
     MemberChannel, RETRY_PREFIX, Resource, Subscription, TopicName,
 };
 use crossdock_proto_remoting::body;
@@ -13,6 +13,7 @@ use crossdock_proto_remoting::body::heartbeat::{
 };
 use crossdock_proto_remoting::header::group::HeartbeatResponse;
 
+use super::expression::{self, Fault};
 use crate::broker::Broker;
 use crate::connection::Peer;
 use crate::dispatch::{Boxed, Call};
@@ -35,7 +36,7 @@ async fn beat(door: &Broker, call: &Call) -> Answer {
     let member = member(call, &body.client_id);
     for consumer in &body.consumer_data_set {
         let name = GroupName::parse(&consumer.group_name)?;
-        let heartbeat = consumer_beat(member.clone(), consumer, body.without_sub)?;
+        let heartbeat = consumer_beat(&door.hub, member.clone(), consumer, body.without_sub)?;
         door.hub.heartbeat(&name, heartbeat).await?;
     }
     for producer in &body.producer_data_set {
@@ -90,6 +91,7 @@ pub(crate) fn member(call: &Call, client: &str) -> Member {
 }
 
 fn consumer_beat(
+    hub: &Hub,
     member: Member,
     consumer: &ConsumerData,
     without_sub: bool,
@@ -98,7 +100,8 @@ fn consumer_beat(
         None
     } else {
         let subs = consumer.subscription_data_set.iter();
-        Some(subs.map(subscription).collect::<Result<Vec<_>, _>>()?)
+        let subs = subs.map(|data| subscription(hub, data));
+        Some(subs.collect::<Result<Vec<_>, _>>()?)
     };
     Ok(Heartbeat {
         member,
@@ -123,15 +126,23 @@ fn consumer_beat(
     })
 }
 
-/// A subscription as the client says it. Expressions other than tags are kept, so that a pull can
-/// be told that they are not evaluated.
-pub(crate) fn subscription(data: &SubscriptionData) -> Result<Subscription, Refusal> {
+/// A subscription as the client says it. One that cannot be evaluated is kept, so that pulls can be told why they get
+/// nothing: official clients have it checked before they start, and expect heartbeats to pass.
+fn subscription(hub: &Hub, data: &SubscriptionData) -> Result<Subscription, Refusal> {
     let topic = TopicName::parse(&data.topic)?;
     let (text, version) = (data.sub_string.as_str(), data.sub_version);
-    let kind = data.expression_type.as_str();
-    if kind.is_empty() || kind.eq_ignore_ascii_case("TAG") {
-        Ok(Subscription::parse(topic, text, version)?)
-    } else {
-        Ok(Subscription::other(topic, kind, text, version)?)
+    let language = data.expression_type.as_str();
+    match expression::parse(hub, topic.clone(), (language, text), version) {
+        Ok(subscription) => Ok(subscription),
+        Err(Fault::Tags(error)) => Err(error.into()),
+        Err(fault) => {
+            let reason = fault.to_string();
+            Ok(Subscription::unusable(
+                topic,
+                (language, text),
+                &reason,
+                version,
+            )?)
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Membership beside heartbeats: leaving, asking for the members, checking a subscription.
 
-use crossdock_hub::{Action, Resource};
+use crossdock_hub::{Action, Resource, TopicName};
 use crossdock_proto_remoting::body;
 use crossdock_proto_remoting::body::group::ConsumerList;
 use crossdock_proto_remoting::body::heartbeat::CheckClientConfig;
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::group::{GetConsumerList, UnregisterClient};
 
-use super::heartbeat::subscription;
+use super::expression;
 use crate::auth;
 use crate::broker::Broker;
 use crate::dispatch::Call;
@@ -58,18 +58,13 @@ pub(crate) fn check_config(door: &Broker, call: &Call) -> Answer {
     let Some(data) = &body.subscription_data else {
         return Ok(Reply::ok());
     };
-    let kind = data.expression_type.as_str();
-    if !kind.is_empty() && !kind.eq_ignore_ascii_case("TAG") {
-        let kind: String = kind.chars().take(32).collect();
-        return Err(Refusal::system(format!(
-            "The broker does not support consumer to filter message by {kind}"
-        )));
-    }
-    match subscription(data) {
+    let topic = TopicName::parse(&data.topic)?;
+    let stated = (data.expression_type.as_str(), data.sub_string.as_str());
+    match expression::parse(&door.hub, topic, stated, data.sub_version) {
         Ok(_) => Ok(Reply::ok()),
-        Err(refusal) => Err(Refusal::new(
-            response::SUBSCRIPTION_PARSE_FAILED,
-            refusal.remark,
-        )),
+        Err(fault) => {
+            let code = response::SUBSCRIPTION_PARSE_FAILED;
+            Err(Refusal::new(code, fault.to_string()))
+        }
     }
 }

@@ -90,6 +90,15 @@ fn not_found(may_be_zero: bool) -> Refusal {
 }
 
 async fn young_or_none(door: &Broker, topic: &Topic, queue: u32) -> Answer {
+    if is_young(door, topic, queue).await? {
+        return offset(0);
+    }
+    Err(not_found(true))
+}
+
+/// Whether the queue still has its first message, and that is not old: a new group begins with it then, wherever its
+/// members want to begin.
+pub(super) async fn is_young(door: &Broker, topic: &Topic, queue: u32) -> Result<bool, Refusal> {
     let one = ReadLimits {
         records: 1,
         bytes: 1,
@@ -97,14 +106,9 @@ async fn young_or_none(door: &Broker, topic: &Topic, queue: u32) -> Answer {
     };
     let read = door.hub.read(topic, queue, 0, one, &TagFilter::All).await?;
     let (_, end) = door.hub.log_bounds();
-    let is_young = read
-        .messages
-        .first()
-        .is_some_and(|first| end.0.saturating_sub(first.record.position.0) <= YOUNG_BYTES);
-    if is_young {
-        return offset(0);
-    }
-    Err(not_found(true))
+    let first = read.messages.first();
+    let behind = first.map(|first| end.0.saturating_sub(first.record.position.0));
+    Ok(behind.is_some_and(|behind| behind <= YOUNG_BYTES))
 }
 
 /// UPDATE_CONSUMER_OFFSET: one-way commits are gathered, answered ones are on disk first.

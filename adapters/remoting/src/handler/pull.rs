@@ -2,11 +2,11 @@
 //! from memory, and then an answer, a read from disk, or a wait for messages.
 
 mod check;
-mod hold;
+pub(super) mod hold;
 
 use std::sync::Arc;
 
-use crossdock_hub::{Bounds, ReadLimits, ReadOutcome, ReadStatus};
+use crossdock_hub::{Bounds, HubError, Message, ReadLimits, ReadOutcome, ReadStatus};
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::pull::PullResponse;
 
@@ -17,7 +17,8 @@ use crate::error::Refusal;
 use crate::reply::{Answer, Reply};
 use crate::stats::Stats;
 use crate::translate::outgoing::Records;
-use check::Pull;
+use crate::translate::select;
+use check::{Pull, Selector};
 
 /// Most messages and bytes of one answer.
 const RECORDS_MAX: usize = 32;
@@ -79,27 +80,52 @@ impl Pull {
         if let Some(offset) = door.hub.take_reset(&self.group, &self.topic, self.queue) {
             return First::Answer(self.was_reset(door, offset));
         }
-        let read = door.hub.try_read(
-            &self.topic,
-            self.queue,
-            self.from(),
-            self.limits(),
-            &self.filter,
-        );
-        match read {
+        match self.try_read(door) {
             None => First::Disk,
             Some(Err(error)) => First::Answer(Err(error.into())),
             Some(Ok(outcome)) if self.waits_after(&outcome) => First::Wait,
+            Some(Ok(outcome)) if self.goes_on_after(&outcome) => {
+                self.advance(outcome.next);
+                First::Disk
+            }
             Some(Ok(outcome)) => First::Answer(self.answer(door, &outcome)),
         }
     }
 
-    async fn read(&self, door: &Broker) -> Result<ReadOutcome, Refusal> {
-        let hub = &door.hub;
+    fn try_read(&self, door: &Broker) -> Option<Result<ReadOutcome, HubError>> {
         let (from, limits) = (self.from(), self.limits());
-        Ok(hub
-            .read(&self.topic, self.queue, from, limits, &self.filter)
-            .await?)
+        let (hub, topic, queue) = (&door.hub, &*self.topic, self.queue);
+        match &self.selector {
+            Selector::Tags(tags) => hub.try_read(topic, queue, from, limits, tags),
+            Selector::Sql(filter) => {
+                let wants = |message: &Message| select::wants(filter, message);
+                hub.try_read_where(topic, queue, from, limits, wants)
+            }
+        }
+    }
+
+    async fn read(&self, door: &Broker) -> Result<ReadOutcome, Refusal> {
+        let (from, limits) = (self.from(), self.limits());
+        let (hub, topic, queue) = (&door.hub, &*self.topic, self.queue);
+        Ok(match &self.selector {
+            Selector::Tags(tags) => hub.read(topic, queue, from, limits, tags).await?,
+            Selector::Sql(filter) => {
+                let wants = |message: &Message| select::wants(filter, message);
+                hub.read_where(topic, queue, from, limits, wants).await?
+            }
+        })
+    }
+
+    /// Goes on behind what is not wanted.
+    fn advance(&mut self, next: u64) {
+        self.offset = i64::try_from(next).unwrap_or(i64::MAX);
+    }
+
+    /// The first few messages are not wanted and others follow: looking at those is not for the connection's own task.
+    fn goes_on_after(&self, outcome: &ReadOutcome) -> bool {
+        matches!(self.selector, Selector::Sql(_))
+            && outcome.status == ReadStatus::NoMatch
+            && outcome.next < outcome.bounds.max
     }
 
     fn from(&self) -> u64 {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crossdock_hub::{Decider, Done, Hub, Ready, Topic, TopicName};
 use crossdock_proto_remoting::code::{request, response};
 use crossdock_proto_remoting::header::send::SendMessage;
-use crossdock_proto_remoting::record::Properties;
+use crossdock_proto_remoting::record::{Properties, RecallHandle};
 
 use crate::auth;
 use crate::broker::Broker;
@@ -127,16 +127,27 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     let target = message.target(topic, queue, door)?;
     let incoming = message.incoming();
     let now_ms = door.hub.now_ms();
+    let timer = target.due_ms.filter(|_| target.is_timer);
     let (publish, uniq_key) =
         incoming.publish(target, &door.stamp, now_ms, &mut session.scratch)?;
     let ready = door.hub.prepare(publish)?;
+    let recall = timer.map(|due_ms| {
+        let key = std::str::from_utf8(&uniq_key).unwrap_or_default();
+        RecallHandle::encode(header.topic, door.name(), due_ms, key).into_boxed_str()
+    });
     let meta = call.meta();
-    let done = done(session, meta, queue, uniq_key);
+    let done = done(session, meta, queue, uniq_key, recall);
     Ok(Begun::Flow(submit(session, meta, ready, done)))
 }
 
 /// Where the outcome of a send is reported: nowhere if nobody asked for it.
-pub(super) fn done(session: &mut Session<Broker>, meta: Meta, queue: u32, uniq_key: Bytes) -> Done {
+pub(super) fn done(
+    session: &mut Session<Broker>,
+    meta: Meta,
+    queue: u32,
+    uniq_key: Bytes,
+    recall: Option<Box<str>>,
+) -> Done {
     if meta.is_oneway {
         return Done::Ignore;
     }
@@ -144,6 +155,7 @@ pub(super) fn done(session: &mut Session<Broker>, meta: Meta, queue: u32, uniq_k
         meta,
         queue,
         uniq_key,
+        recall,
         store_host: session.peer.advertised,
     });
     Done::Shared(session.decided(), token)
@@ -183,7 +195,7 @@ pub(super) fn submit(
 }
 
 /// One message of a request, read but not addressed yet.
-struct Request<'a> {
+pub(super) struct Request<'a> {
     scan: Scan<'a>,
     properties: Bytes,
     body: Bytes,
@@ -192,7 +204,11 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn of(call: &'a Call, header: &'a SendMessage<'a>, door: &Broker) -> Result<Self, Refusal> {
+    pub(super) fn of(
+        call: &'a Call,
+        header: &'a SendMessage<'a>,
+        door: &Broker,
+    ) -> Result<Self, Refusal> {
         let body = call.command.body.clone();
         check_body(&body, door)?;
         check_properties(header.properties.unwrap_or_default(), door)?;
@@ -250,7 +266,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn incoming(&self) -> Incoming<'_> {
+    pub(super) fn incoming(&self) -> Incoming<'_> {
         Incoming {
             scan: &self.scan,
             properties: self.properties.clone(),
@@ -267,7 +283,7 @@ impl<'a> Request<'a> {
 /// The property text of a send as a slice of the header buffer.
 pub(super) fn properties_of(call: &Call) -> Bytes {
     let field = match call.command.code {
-        request::SEND_MESSAGE => "properties",
+        request::SEND_MESSAGE | request::SEND_REPLY_MESSAGE => "properties",
         _ => "i",
     };
     call.command.ext.get_bytes(field).unwrap_or_default()
@@ -342,6 +358,7 @@ async fn retry(door: Arc<Broker>, call: Call) -> Answer {
         meta: call.meta(),
         queue,
         uniq_key,
+        recall: None,
         store_host: call.peer.advertised,
     };
     sent.reply(&receipt, &door.config)

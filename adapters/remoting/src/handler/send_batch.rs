@@ -85,6 +85,6 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
         Some(key) => properties_of(call).slice_ref(key.as_bytes()),
         None => Bytes::new(),
     };
-    let done = done(session, meta, queue, uniq_key);
+    let done = done(session, meta, queue, uniq_key, None);
     Ok(Begun::Flow(submit(session, meta, ready, done)))
 }

@@ -111,7 +111,8 @@ impl Incoming<'_> {
             }
         };
         let uniq_text = std::str::from_utf8(&uniq_key).unwrap_or_default();
-        let (properties, added) = if self.scan.has_own || target.drops_delay {
+        let drops_timer = self.drops_timer(&target);
+        let (properties, added) = if self.scan.has_own || target.drops_delay || drops_timer {
             (self.edited(&target, stamp, uniq_text)?, Bytes::new())
         } else {
             (
@@ -151,6 +152,11 @@ impl Incoming<'_> {
         Ok((publish, uniq_key))
     }
 
+    /// A timer property that a delay level has beaten does not stay: a copy of the message would be timed by it.
+    fn drops_timer(&self, target: &Target) -> bool {
+        target.due_ms.is_some() && !target.is_timer && self.scan.has_timer()
+    }
+
     /// The piece of property text that goes behind the producer's own.
     fn added(&self, target: &Target, stamp: &Stamp, uniq: &str, out: &mut BytesMut) -> Bytes {
         let is_open = self.properties.last().is_some_and(|last| *last != 2);
@@ -186,6 +192,11 @@ impl Incoming<'_> {
             .set(name::CLUSTER, stamp.cluster.as_str());
         if target.drops_delay {
             edit.remove(name::DELAY);
+        }
+        if self.drops_timer(target) {
+            edit.remove(name::TIMER_DELAY_SEC)
+                .remove(name::TIMER_DELAY_MS)
+                .remove(name::TIMER_DELIVER_MS);
         }
         if let Some(due) = target.due_ms {
             edit.set(name::REAL_TOPIC, target.topic.name.as_str().to_owned())

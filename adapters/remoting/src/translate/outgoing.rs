@@ -9,13 +9,13 @@ use crossdock_hub::{Flavour, Message, Record};
 use crossdock_proto_remoting::record::{RecordHead, Sizes, sys_flag};
 
 /// Bytes of the body length that opens a tail; the generated head ends with its own.
-const BODY_LEN: usize = 4;
+pub(super) const BODY_LEN: usize = 4;
 
 /// Pulled records, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Records {
     store_host: SocketAddr,
-    heads: BytesMut,
+    pub(super) heads: BytesMut,
     /// The body of the response, in slices.
     pub(crate) slices: Vec<Bytes>,
     pub(crate) count: usize,
@@ -48,15 +48,10 @@ impl Records {
         }
     }
 
-    fn put(&mut self, message: &Message, queue: u32) -> Option<usize> {
+    /// The fixed fields of a message as the reader of queue `queue` sees it.
+    pub(super) fn head(&self, message: &Message, queue: u32) -> Option<RecordHead> {
         let record = &message.record;
-        if record.flavour != Flavour::Rmq4 {
-            return None;
-        }
-        let prefix = message.prefix.clone().unwrap_or_default();
-        let tail = record.tail.clone();
-        let parts = Parts::of(Joined(&prefix, &tail))?;
-        let head = RecordHead {
+        Some(RecordHead {
             queue_id: i32::try_from(queue).ok()?,
             flag: record.user_flags as i32,
             queue_offset: i64::try_from(message.offset).ok()?,
@@ -68,7 +63,18 @@ impl Records {
             store_host: self.store_host,
             reconsume_times: i32::from(record.attempt),
             prepared_transaction_offset: prepared_at(record),
-        };
+        })
+    }
+
+    fn put(&mut self, message: &Message, queue: u32) -> Option<usize> {
+        let record = &message.record;
+        if record.flavour != Flavour::Rmq4 {
+            return None;
+        }
+        let prefix = message.prefix.clone().unwrap_or_default();
+        let tail = record.tail.clone();
+        let parts = Parts::of(Joined(&prefix, &tail))?;
+        let head = self.head(message, queue)?;
         let crc = match record.body_crc() {
             Some(crc) => crc as i32,
             None => Joined(&prefix, &tail).crc(BODY_LEN, parts.sizes.body),
@@ -122,7 +128,7 @@ fn host(bytes: Option<&[u8]>) -> SocketAddr {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Joined<'a>(pub(crate) &'a [u8], pub(crate) &'a [u8]);
 
-impl Joined<'_> {
+impl<'a> Joined<'a> {
     fn len(self) -> usize {
         self.0.len() + self.1.len()
     }
@@ -144,7 +150,7 @@ impl Joined<'_> {
     }
 
     /// The bytes of a range, in up to two pieces.
-    fn range(&self, from: usize, len: usize) -> (&[u8], &[u8]) {
+    fn range(&self, from: usize, len: usize) -> (&'a [u8], &'a [u8]) {
         let to = from.saturating_add(len);
         let split = self.0.len();
         let first = self.0.get(from.min(split)..to.min(split));
@@ -154,7 +160,7 @@ impl Joined<'_> {
         (first.unwrap_or_default(), second.unwrap_or_default())
     }
 
-    fn crc(self, from: usize, len: usize) -> i32 {
+    pub(super) fn crc(self, from: usize, len: usize) -> i32 {
         if len == 0 {
             return 0;
         }
@@ -184,6 +190,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// The property text in the tail they were read from, in up to two pieces.
+    pub(crate) fn properties<'t>(&self, tail: Joined<'t>) -> (&'t [u8], &'t [u8]) {
+        tail.range(self.properties_at, self.sizes.properties)
+    }
+
     /// Reads the lengths; `None` if they do not add up.
     pub(crate) fn of(tail: Joined<'_>) -> Option<Self> {
         let body = tail.number(0, BODY_LEN)?;

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crossdock_proto_remoting::record::properties::{Properties, name};
 
-/// Longest delay a timer property may ask for.
-pub(crate) const TIMER_MAX_MS: i64 = 3 * 86_400_000;
-
 /// What the broker reads of a message's properties. Of properties with one name the last counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Scan<'a> {
@@ -37,7 +34,7 @@ pub(crate) enum Delivery {
     Level(i32),
     /// At a time of its own.
     At(i64),
-    /// The request makes no sense or exceeds the limit.
+    /// The request makes no sense.
     Refused(&'static str),
 }
 
@@ -103,6 +100,13 @@ impl<'a> Scan<'a> {
         self.delay.is_some()
     }
 
+    /// The message asks for a time of its own.
+    pub(crate) fn has_timer(&self) -> bool {
+        self.timer_delay_sec.is_some()
+            || self.timer_delay_ms.is_some()
+            || self.timer_deliver_ms.is_some()
+    }
+
     /// When to deliver. A delay level wins over every timer property.
     pub(crate) fn delivery(&self, now_ms: i64) -> Delivery {
         let level = self
@@ -127,9 +131,6 @@ impl<'a> Scan<'a> {
         match due {
             None => Delivery::Refused("the delivery time of the message is not a number"),
             Some(due) if due <= now_ms => Delivery::Now,
-            Some(due) if due - now_ms > TIMER_MAX_MS => {
-                Delivery::Refused("the delivery time of the message is more than 3 days away")
-            }
             Some(due) => Delivery::At(due),
         }
     }
@@ -160,7 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn timers_are_relative_or_absolute_and_bounded() {
+    fn seconds_win_over_milliseconds_and_both_over_a_time() {
+        let all = "TIMER_DELIVER_MS\u{1}50\u{2}TIMER_DELAY_MS\u{1}7\u{2}TIMER_DELAY_SEC\u{1}9\u{2}";
+        assert_eq!(scan(all).delivery(1), Delivery::At(9_001));
+        let two = "TIMER_DELIVER_MS\u{1}50\u{2}TIMER_DELAY_MS\u{1}7\u{2}";
+        assert_eq!(scan(two).delivery(1), Delivery::At(8));
+        assert!(scan(two).has_timer() && !scan("DELAY\u{1}3\u{2}").has_timer());
+    }
+
+    #[test]
+    fn timers_are_relative_or_absolute_and_have_no_horizon() {
         assert_eq!(
             scan("TIMER_DELAY_SEC\u{1}9\u{2}").delivery(1),
             Delivery::At(9_001)
@@ -177,9 +187,18 @@ mod tests {
             scan("TIMER_DELIVER_MS\u{1}9\u{2}").delivery(9),
             Delivery::Now
         );
+        let years = 100 * 365 * 86_400i64;
+        assert_eq!(
+            scan(&format!("TIMER_DELAY_SEC\u{1}{years}\u{2}")).delivery(1),
+            Delivery::At(years * 1000 + 1)
+        );
+        assert_eq!(
+            scan("TIMER_DELAY_MS\u{1}-5\u{2}").delivery(1),
+            Delivery::Now
+        );
         for bad in [
             "TIMER_DELAY_SEC\u{1}nine\u{2}",
-            "TIMER_DELAY_SEC\u{1}259201\u{2}",
+            "TIMER_DELIVER_MS\u{1}1.5\u{2}",
         ] {
             assert!(
                 matches!(scan(bad).delivery(1), Delivery::Refused(_)),

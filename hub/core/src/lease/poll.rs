@@ -1,5 +1,6 @@
 //! Waiting for messages to lease. Of all who wait for one group and topic, one watches the queues; the others stand in
-//! line behind it and are let in one by one, so that an arrival wakes one of them and not all.
+//! line behind it and are let in one by one, so that an arrival wakes one of them and not all. Those who ask for
+//! different parts of a topic stand in different lines.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use std::time::Duration;
 use crossdock_store::types::GroupId;
 use crossdock_store::view::Arrival;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::share::Leasable;
 use super::{Acquire, Delivered, Leases};
 use crate::error::HubError;
 use crate::hub::Hub;
@@ -20,16 +24,52 @@ use crate::hub::Hub;
 const POLLS_MAX: usize = 1_000_000;
 /// Most callers that wait for one group and topic.
 const WAITERS_MAX: usize = 10_000;
+/// Most parts of one topic that are asked for at a time.
+const LINES_MAX: usize = 1024;
 
 /// One group at one topic.
 #[derive(Debug, Default)]
 pub(super) struct Poll {
     /// Queue to begin with, so that all get their turn.
     pub(super) rotation: AtomicU32,
-    watch: tokio::sync::Mutex<()>,
-    /// Something was released or settled.
-    changed: Notify,
+    /// The queues that may be leased.
+    pub(super) leasable: Mutex<Option<Leasable>>,
+    /// For the whole topic.
+    line: Arc<Line>,
+    /// For parts of it.
+    lines: Mutex<HashMap<u64, Arc<Line>, foldhash::fast::RandomState>>,
     waiting: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    watch: tokio::sync::Mutex<()>,
+    /// Something was released, settled or set aside.
+    changed: Notify,
+}
+
+impl Poll {
+    fn line(&self, request: &Acquire<'_>) -> Result<Arc<Line>, HubError> {
+        let Some(part) = &request.part else {
+            return Ok(Arc::clone(&self.line));
+        };
+        let mut lines = self.lines.lock();
+        if lines.len() >= LINES_MAX {
+            lines.retain(|_, line| Arc::strong_count(line) > 1);
+            if lines.len() >= LINES_MAX {
+                return Err(HubError::Busy("parts of a topic consumed by lease"));
+            }
+        }
+        Ok(Arc::clone(lines.entry(part.wanted).or_default()))
+    }
+
+    /// A message may be available: whoever watches looks again.
+    pub(super) fn wake(&self) {
+        self.line.changed.notify_one();
+        for line in self.lines.lock().values() {
+            line.changed.notify_one();
+        }
+    }
 }
 
 impl Leases {
@@ -47,7 +87,7 @@ impl Leases {
     /// A message may be available: whoever watches looks again.
     pub(super) fn wake(&self, group: GroupId, topic: u32) {
         if let Some(poll) = self.polls.lock().get(&(group, topic)) {
-            poll.changed.notify_one();
+            poll.wake();
         }
     }
 }
@@ -71,9 +111,18 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What one waits for.
+#[derive(Clone, Copy)]
+enum For {
+    /// To be given messages.
+    Messages,
+    /// To know that there are some.
+    Notice,
+}
+
 impl Hub {
     /// As [`Hub::acquire`], waiting until there is a message or the deadline has come; then the answer is empty. Dropping
-    /// the future gives up; what was just chosen is given out again when its lease ends.
+    /// the future gives up and changes nothing.
     ///
     /// # Errors
     /// As [`Hub::acquire`]; or too many wait.
@@ -82,27 +131,73 @@ impl Hub {
         request: &Acquire<'_>,
         deadline: Instant,
     ) -> Result<Vec<Delivered>, HubError> {
-        let found = self.acquire(request).await?;
-        if !found.is_empty() || Instant::now() >= deadline {
+        let found = self.wait_for(For::Messages, request, deadline).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// As [`Hub::is_available`], waiting until that is so or the deadline has come.
+    ///
+    /// # Errors
+    /// As [`Hub::is_available`]; or too many wait.
+    pub async fn available_wait(
+        &self,
+        request: &Acquire<'_>,
+        deadline: Instant,
+    ) -> Result<bool, HubError> {
+        let found = self.wait_for(For::Notice, request, deadline).await?;
+        Ok(found.is_some())
+    }
+
+    async fn wait_for(
+        &self,
+        what: For,
+        request: &Acquire<'_>,
+        deadline: Instant,
+    ) -> Result<Option<Vec<Delivered>>, HubError> {
+        let found = self.look_for(what, request).await?;
+        if found.is_some() || Instant::now() >= deadline {
             return Ok(found);
         }
         let poll = self.0.leases.poll(request.group.id, request.topic.id)?;
+        let line = poll.line(request)?;
         let _waiting = Waiting::enter(&poll)?;
         let watch = async {
-            let _watch = poll.watch.lock().await;
+            let _watch = line.watch.lock().await;
             loop {
                 // Asked for before looking, so that what happens in between is not missed.
-                let changed = poll.changed.notified();
-                let arrivals = self.arrivals(request)?;
-                let found = self.acquire(request).await?;
-                if !found.is_empty() {
+                let changed = line.changed.notified();
+                let members = request.group.live.session.changed();
+                let queues = self.leasable_queues(&poll, request);
+                let arrivals = self.arrivals(request, &queues)?;
+                let found = self.look_for(what, request).await?;
+                if found.is_some() {
                     return Ok(found);
                 }
-                self.next_chance(request, arrivals, changed).await;
+                let changed = async {
+                    tokio::select! {
+                        () = changed => {}
+                        () = members => {}
+                    }
+                };
+                self.next_chance(request, &queues, arrivals, changed).await;
             }
         };
         let found = tokio::time::timeout_at(deadline, watch).await;
-        found.unwrap_or_else(|_| Ok(Vec::new()))
+        found.unwrap_or(Ok(None))
+    }
+
+    async fn look_for(
+        &self,
+        what: For,
+        request: &Acquire<'_>,
+    ) -> Result<Option<Vec<Delivered>>, HubError> {
+        match what {
+            For::Messages => {
+                let found = self.acquire(request).await?;
+                Ok((!found.is_empty()).then_some(found))
+            }
+            For::Notice => Ok(self.is_available(request)?.then(Vec::new)),
+        }
     }
 
     /// How many callers wait for messages of a topic for a group.
@@ -122,10 +217,11 @@ impl Hub {
     async fn next_chance(
         &self,
         request: &Acquire<'_>,
+        queues: &[u32],
         mut arrivals: FuturesUnordered<Arrival>,
         changed: impl Future<Output = ()>,
     ) {
-        let ready = self.ready_in(request);
+        let ready = self.ready_in(request, queues);
         tokio::select! {
             Some(_) = arrivals.next() => {}
             () = changed => {}
@@ -133,22 +229,31 @@ impl Hub {
         }
     }
 
-    fn arrivals(&self, request: &Acquire<'_>) -> Result<FuturesUnordered<Arrival>, HubError> {
+    fn arrivals(
+        &self,
+        request: &Acquire<'_>,
+        queues: &[u32],
+    ) -> Result<FuturesUnordered<Arrival>, HubError> {
         let arrivals = FuturesUnordered::new();
-        for queue in request.queue_numbers() {
-            let seat = self.seat_for(queue, request)?;
-            let next = seat.ledger.lock().next();
+        for number in queues {
+            let (queue, next) = match self.known_seat(*number, request)? {
+                Some(seat) => (seat.queue, seat.ledger.lock().next()),
+                None => {
+                    let queue = request.topic.readable_queue(*number)?;
+                    (queue, self.0.store.bounds(queue)?.max)
+                }
+            };
             let filter = request.filter.clone();
-            arrivals.push(self.0.store.arrival(seat.queue, next, filter)?);
+            arrivals.push(self.0.store.arrival(queue, next, filter)?);
         }
         Ok(arrivals)
     }
 
     /// How long until a message that was given out may be given out again.
-    fn ready_in(&self, request: &Acquire<'_>) -> Option<Duration> {
+    fn ready_in(&self, request: &Acquire<'_>, queues: &[u32]) -> Option<Duration> {
         let now_ms = self.now_ms();
-        let ready = request.queue_numbers().filter_map(|queue| {
-            let seat = self.seat_for(queue, request).ok()?;
+        let ready = queues.iter().filter_map(|queue| {
+            let seat = self.known_seat(*queue, request).ok()??;
             let ledger = seat.ledger.lock();
             let held_until = request.is_ordered.then(|| ledger.held_until(now_ms));
             match held_until.flatten() {

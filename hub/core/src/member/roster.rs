@@ -160,6 +160,16 @@ impl Hub {
         }
     }
 
+    /// Clients of the group that a connection stands for.
+    pub(crate) fn clients_on(&self, group: &Group, connection: ConnectionId) -> Vec<Arc<str>> {
+        let index = self.0.roster.shard(connection).lock();
+        let places = index.get(&connection).into_iter().flatten();
+        places
+            .filter(|place| Arc::ptr_eq(&place.group.live, &group.live))
+            .map(|place| Arc::clone(&place.client))
+            .collect()
+    }
+
     /// Clients of the group in the order of their names.
     #[must_use]
     pub fn group_clients(&self, group: &Group) -> Vec<Arc<str>> {

@@ -2,20 +2,31 @@
 //! that is held for the change only, never while somebody is notified.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use super::{
     ConnectionId, ConsumeFrom, ConsumeKind, ConsumeModel, GroupView, Heartbeat, Member,
     MemberChannel, SubscriptionLookup, Subscriptions,
 };
 use crate::error::HubError;
-use crate::name::TopicName;
+use crate::name::{RETRY_PREFIX, TopicName};
 use crate::subscription::Subscription;
 
+/// Most topics of which it is remembered that a member leases them.
+const LEASED_MAX: usize = 1024;
+
 #[derive(Debug, Default)]
-pub(crate) struct Session(RwLock<State>);
+pub(crate) struct Session {
+    state: RwLock<State>,
+    /// Grows with every change of who consumes how.
+    version: AtomicU64,
+    changed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -32,6 +43,22 @@ type Key = (ConnectionId, Arc<str>);
 struct Seen {
     member: Member,
     at_ms: u64,
+    kind: ConsumeKind,
+    /// Topics it was seen leasing, by number.
+    leased: SmallVec<[u32; 2]>,
+}
+
+impl Seen {
+    fn pulls(&self, topic: u32) -> bool {
+        self.kind != ConsumeKind::Leased && !self.leased.contains(&topic)
+    }
+}
+
+/// A client of a group, and whether it reads the queues of a topic by position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Puller {
+    pub(crate) client: Arc<str>,
+    pub(crate) pulls: bool,
 }
 
 /// Bounds of one group.
@@ -63,7 +90,7 @@ impl Session {
                 limit: bounds.subscriptions,
             });
         }
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         let key = (
             heartbeat.member.connection,
             Arc::clone(&heartbeat.member.client),
@@ -75,11 +102,18 @@ impl Session {
                 limit: bounds.members,
             });
         }
+        let known = state.members.remove(&key);
+        let is_other_kind = known
+            .as_ref()
+            .is_none_or(|known| known.kind != heartbeat.kind);
         let seen = Seen {
             member: heartbeat.member,
             at_ms: now_ms,
+            kind: heartbeat.kind,
+            leased: known.map(|known| known.leased).unwrap_or_default(),
         };
         state.members.insert(key, seen);
+        let is_other_model = state.model != heartbeat.model;
         state.kind = heartbeat.kind;
         state.model = heartbeat.model;
         state.from = heartbeat.from;
@@ -87,6 +121,10 @@ impl Session {
             Some(subscriptions) => state.subscribe(subscriptions),
             None => false,
         };
+        drop(state);
+        if is_other_kind || is_other_model || is_resubscribed {
+            self.changes();
+        }
         Ok(Beat {
             is_new_member,
             is_changed: is_new_member || is_resubscribed,
@@ -95,13 +133,82 @@ impl Session {
 
     /// Removes one member; true if it was there.
     pub(crate) fn leave(&self, connection: ConnectionId, client: &Arc<str>) -> bool {
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         let was_there = state
             .members
             .remove(&(connection, Arc::clone(client)))
             .is_some();
         state.tidy();
+        drop(state);
+        self.changes();
         was_there
+    }
+
+    fn changes(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    /// Grows when the answer of [`Session::pullers`] may have changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Ends with the next change after the call.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> + '_ {
+        self.changed.notified()
+    }
+
+    /// Remembers whether a member leases a topic.
+    pub(crate) fn mark_leasing(
+        &self,
+        connection: ConnectionId,
+        client: &Arc<str>,
+        topic: u32,
+        leases: bool,
+    ) {
+        let key = (connection, Arc::clone(client));
+        let as_is = |seen: &Seen| seen.leased.contains(&topic) == leases;
+        if self.state.read().members.get(&key).is_none_or(as_is) {
+            return;
+        }
+        let mut state = self.state.write();
+        let Some(seen) = state.members.get_mut(&key) else {
+            return;
+        };
+        if !leases {
+            seen.leased.retain(|known| *known != topic);
+        } else if seen.leased.len() < LEASED_MAX && !seen.leased.contains(&topic) {
+            seen.leased.push(topic);
+        }
+        drop(state);
+        self.changes();
+    }
+
+    /// The group's clients in the order of their names, if any of them reads the queues of this topic by a position that
+    /// all members share.
+    pub(crate) fn pullers(&self, topic: &str, number: u32) -> Option<Vec<Puller>> {
+        let state = self.state.read();
+        let is_read = topic.starts_with(RETRY_PREFIX) || state.subscriptions.contains_key(topic);
+        if state.model == ConsumeModel::Broadcasting || !is_read {
+            return None;
+        }
+        if !state.members.values().any(|seen| seen.pulls(number)) {
+            return None;
+        }
+        let mut all: Vec<Puller> = state
+            .members
+            .iter()
+            .map(|((_, client), seen)| Puller {
+                client: Arc::clone(client),
+                pulls: seen.pulls(number),
+            })
+            .collect();
+        drop(state);
+        // A client with several connections reads if it reads on one.
+        all.sort_unstable_by(|a, b| a.client.cmp(&b.client).then(b.pulls.cmp(&a.pulls)));
+        all.dedup_by(|later, first| later.client == first.client);
+        Some(all)
     }
 
     /// Removes the members whose last heartbeat is too old or whose connection is closed.
@@ -109,23 +216,27 @@ impl Session {
         if self.is_empty() {
             return Vec::new();
         }
-        let mut state = self.0.write();
+        let mut state = self.state.write();
         let gone = state
             .members
             .extract_if(|_, seen| seen.at_ms < oldest_ms || !seen.member.channel.is_open())
             .map(|(_, seen)| seen.member)
-            .collect();
+            .collect::<Vec<_>>();
         state.tidy();
+        drop(state);
+        if !gone.is_empty() {
+            self.changes();
+        }
         gone
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.read().members.is_empty()
+        self.state.read().members.is_empty()
     }
 
     /// Who has to hear of a change: nobody when the group broadcasts.
     pub(crate) fn audience(&self) -> Vec<Arc<dyn MemberChannel>> {
-        let state = self.0.read();
+        let state = self.state.read();
         if state.model == ConsumeModel::Broadcasting {
             return Vec::new();
         }
@@ -139,7 +250,7 @@ impl Session {
 
     /// Clients in the order of their names, each once.
     pub(crate) fn clients(&self) -> Vec<Arc<str>> {
-        let state = self.0.read();
+        let state = self.state.read();
         let mut clients: Vec<Arc<str>> = state
             .members
             .keys()
@@ -152,7 +263,7 @@ impl Session {
     }
 
     pub(crate) fn subscription(&self, topic: &str) -> SubscriptionLookup {
-        let state = self.0.read();
+        let state = self.state.read();
         if state.members.is_empty() {
             return SubscriptionLookup::NoMembers;
         }
@@ -163,7 +274,7 @@ impl Session {
     }
 
     pub(crate) fn view(&self) -> Option<GroupView> {
-        let state = self.0.read();
+        let state = self.state.read();
         if state.members.is_empty() {
             return None;
         }
@@ -188,7 +299,9 @@ impl State {
         let named: HashSet<TopicName, foldhash::fast::RandomState> =
             wanted.iter().map(|sub| sub.topic.clone()).collect();
         let before = self.subscriptions.len();
-        self.subscriptions.retain(|topic, _| named.contains(topic));
+        // Members that lease need no retry topic and do not name it; those that read it still do.
+        self.subscriptions
+            .retain(|topic, _| named.contains(topic) || topic.as_str().starts_with(RETRY_PREFIX));
         let mut is_changed = self.subscriptions.len() != before;
         for subscription in wanted {
             match self.subscriptions.get_mut(&subscription.topic) {

@@ -25,14 +25,16 @@ impl Hub {
             Perm::READ_WRITE
         };
         let inherited = Perm::READ_WRITE.with(Perm::INHERIT);
+        let replies = config.reply_topic();
         let wanted = [
             (TEMPLATE_TOPIC, config.default_queues, template_perm),
             (&config.cluster, CLUSTER_QUEUES, inherited),
             (&config.node, 1, inherited),
             (SELF_TEST_TOPIC, 1, Perm::READ_WRITE),
             (MOVED_TOPIC, 1, Perm::READ_WRITE),
-            (BENCHMARK_TOPIC, BENCHMARK_QUEUES, Perm::READ_WRITE),
             (TRACE_TOPIC, 1, Perm::READ_WRITE),
+            (&replies, 1, Perm::READ_WRITE),
+            (BENCHMARK_TOPIC, BENCHMARK_QUEUES, Perm::READ_WRITE),
         ];
         let mut specs: Vec<TopicSpec> = Vec::with_capacity(wanted.len());
         for (name, queues, perm) in wanted {

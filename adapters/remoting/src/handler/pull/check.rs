@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossdock_hub::{
-    ConsumeModel, Expression, Group, GroupName, Perm, Subscription, SubscriptionLookup, Switch,
-    TagFilter, Topic, TopicName,
+    ConsumeModel, Expression, Group, GroupName, Hub, Perm, SqlFilter, Subscription,
+    SubscriptionLookup, Switch, TagFilter, Topic, TopicName,
 };
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::pull::{PullMessage, pull_flag};
@@ -15,6 +15,16 @@ use crate::auth;
 use crate::broker::Broker;
 use crate::dispatch::{Boxed, Call};
 use crate::error::Refusal;
+use crate::handler::expression;
+
+/// What a pull wants to see.
+#[derive(Debug)]
+pub(super) enum Selector {
+    /// By the tag hashes of the index. Hashes may collide; clients compare the tags themselves.
+    Tags(TagFilter),
+    /// By the properties of each message.
+    Sql(Arc<SqlFilter>),
+}
 
 /// A pull that may read.
 #[derive(Debug)]
@@ -24,13 +34,21 @@ pub(super) struct Pull {
     pub(super) queue: u32,
     pub(super) offset: i64,
     pub(super) records_max: usize,
-    pub(super) filter: TagFilter,
+    pub(super) selector: Selector,
     /// How long the client is willing to wait for messages.
     pub(super) hold: Option<Duration>,
     pub(super) store_host: SocketAddr,
 }
 
 impl Pull {
+    /// The messages whose arrival is a reason to look.
+    pub(super) fn arrivals(&self) -> &TagFilter {
+        match &self.selector {
+            Selector::Tags(tags) => tags,
+            Selector::Sql(_) => &TagFilter::All,
+        }
+    }
+
     pub(super) fn check(door: &Broker, call: &Call) -> Result<Self, Refusal> {
         let header = PullMessage::parse(&call.command.ext)?;
         auth::may_pull(&door.hub, call, header.topic, header.consumer_group)?;
@@ -57,7 +75,7 @@ impl Pull {
                     header.queue_id, topic.name, topic.read_queues
                 ))
             })?;
-        let filter = filter(door, &header, &group, &topic)?;
+        let selector = selector(door, &header, &group, &topic)?;
         let flags = header.sys_flag;
         if flags & pull_flag::COMMIT_OFFSET != 0
             && let Ok(offset) = u64::try_from(header.commit_offset)
@@ -74,7 +92,7 @@ impl Pull {
             queue,
             offset: header.queue_offset,
             records_max: usize::try_from(header.max_msg_nums).unwrap_or(0),
-            filter,
+            selector,
             hold,
             store_host: call.peer.advertised,
         })
@@ -102,14 +120,14 @@ pub(super) fn group_to_create(door: &Broker, call: &Call) -> Option<Boxed<Result
 }
 
 /// What the pull wants to see: its own expression, or what the group's heartbeats said.
-fn filter(
+fn selector(
     door: &Broker,
     header: &PullMessage<'_>,
     group: &Group,
     topic: &Topic,
-) -> Result<TagFilter, Refusal> {
+) -> Result<Selector, Refusal> {
     if header.sys_flag & pull_flag::SUBSCRIPTION != 0 {
-        return inline_filter(header, topic.name.clone());
+        return inline(&door.hub, header, topic.name.clone());
     }
     let (model, found) = match door.hub.subscription(group, topic.name.as_str()) {
         SubscriptionLookup::NoMembers => {
@@ -140,35 +158,26 @@ fn filter(
             "the consumer's subscription not latest",
         ));
     }
-    evaluable(&subscription)
+    evaluable(&subscription, response::FILTER_DATA_NOT_EXIST)
 }
 
-fn inline_filter(header: &PullMessage<'_>, topic: TopicName) -> Result<TagFilter, Refusal> {
+fn inline(hub: &Hub, header: &PullMessage<'_>, topic: TopicName) -> Result<Selector, Refusal> {
+    let code = response::SUBSCRIPTION_PARSE_FAILED;
+    let language = header.expression_type.unwrap_or_default();
     let text = header.subscription.unwrap_or_default();
-    let kind = header.expression_type.unwrap_or("TAG");
-    if !kind.is_empty() && !kind.eq_ignore_ascii_case("TAG") {
-        return Err(not_evaluated(kind));
-    }
-    let parsed = Subscription::parse(topic, text, header.sub_version);
-    let subscription = parsed.map_err(|_| {
-        Refusal::new(
-            response::SUBSCRIPTION_PARSE_FAILED,
-            "parse the consumer's subscription failed",
-        )
+    let parsed = expression::parse(hub, topic, (language, text), header.sub_version);
+    let subscription = parsed.map_err(|fault| {
+        let remark = format!("parse the consumer's subscription failed: {fault}");
+        Refusal::new(code, remark)
     })?;
-    Ok(subscription.filter)
+    evaluable(&subscription, code)
 }
 
-fn evaluable(subscription: &Subscription) -> Result<TagFilter, Refusal> {
+/// `code` tells the client that its expression cannot be evaluated.
+fn evaluable(subscription: &Subscription, code: i32) -> Result<Selector, Refusal> {
     match &subscription.expression {
-        Expression::All | Expression::Tags(_) => Ok(subscription.filter.clone()),
-        Expression::Other(kind) => Err(not_evaluated(kind)),
+        Expression::All | Expression::Tags(_) => Ok(Selector::Tags(subscription.filter.clone())),
+        Expression::Sql(filter) => Ok(Selector::Sql(Arc::clone(filter))),
+        Expression::Unusable { reason, .. } => Err(Refusal::new(code, reason.to_string())),
     }
-}
-
-fn not_evaluated(kind: &str) -> Refusal {
-    let kind: String = kind.chars().take(32).collect();
-    Refusal::system(format!(
-        "The broker does not support consumer to filter message by {kind}"
-    ))
 }

@@ -20,17 +20,17 @@ use crate::error::Refusal;
 use crate::reply::Answer;
 use crate::stats::Stats;
 
-/// How often a pull with a filter looks for messages that it does not want.
+/// How often a pull with tags looks for messages that it does not want.
 const RECHECK: Duration = Duration::from_secs(5);
 
 /// Counts a held pull, against both bounds, until dropped.
-struct Place {
+pub(in crate::handler) struct Place {
     door: Arc<Broker>,
     peer: Arc<Peer>,
 }
 
 impl Place {
-    fn take(door: &Arc<Broker>, peer: &Arc<Peer>) -> Option<Self> {
+    pub(in crate::handler) fn take(door: &Arc<Broker>, peer: &Arc<Peer>) -> Option<Self> {
         let config = &door.config;
         if !enter(&peer.held_pulls, config.held_pulls_per_connection_max) {
             return None;
@@ -111,6 +111,7 @@ async fn wait(
 ) -> Option<Answer> {
     loop {
         let from = pull.from();
+        let arrivals = pull.arrivals();
         // Asked for before the table of resets is looked at, so that none is missed in between.
         let mut moved = pin!(peer.moved.notified());
         moved.as_mut().enable();
@@ -123,7 +124,7 @@ async fn wait(
             () = peer.closed.cancelled() => return None,
             () = door.scope.draining().cancelled() => return Some(Err(go_away(version))),
             () = tokio::time::sleep_until(deadline) => return Some(pull.last_look(door).await),
-            () = tokio::time::sleep(RECHECK), if pull.filter != TagFilter::All => {
+            () = tokio::time::sleep(RECHECK), if *arrivals != TagFilter::All => {
                 // What nobody here wants has to be passed over now and then, or the client
                 // would come back to it.
                 match pull.read(door).await {
@@ -132,7 +133,7 @@ async fn wait(
                     Err(refusal) => return Some(Err(refusal)),
                 }
             }
-            arrived = door.hub.arrival(&pull.topic, pull.queue, from, &pull.filter) => {
+            arrived = door.hub.arrival(&pull.topic, pull.queue, from, arrivals) => {
                 if let Err(error) = arrived {
                     return Some(Err(error.into()));
                 }
@@ -144,7 +145,7 @@ async fn wait(
         };
         if outcome.status == ReadStatus::NoMatch {
             // What arrived is not for this client: it stays, and goes on behind it.
-            pull.offset = i64::try_from(outcome.next).unwrap_or(i64::MAX);
+            pull.advance(outcome.next);
         } else if !pull.is_at_end(&outcome) {
             return Some(pull.answer(door, &outcome));
         } else if pull.topic.is_deleted() {
@@ -158,7 +159,7 @@ async fn wait(
 
 /// What a client hears that would wait while the door drains. "Nothing there" would bring it back
 /// at once, and a pull that is lost with its connection costs old clients half a minute.
-fn go_away(version: i32) -> Refusal {
+pub(in crate::handler) fn go_away(version: i32) -> Refusal {
     if version > UNDERSTANDS_GO_AWAY_ABOVE {
         Refusal::new(response::GO_AWAY, "please go away")
     } else {

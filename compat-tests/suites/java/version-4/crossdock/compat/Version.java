@@ -5,6 +5,8 @@ import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.impl.MQClientAPIImpl;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.common.protocol.header.QueryConsumerOffsetRequestHeader;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
@@ -52,6 +54,11 @@ public final class Version {
             }
             throw error;
         }
+    }
+
+    /** Takes back a timer message; the id of what was taken back. */
+    public static String recall(DefaultMQProducer producer, String topic, SendResult sent) {
+        throw new Check.Skipped("this client cannot recall messages");
     }
 
     /** Turns on heartbeats without subscriptions; false when this client has none. */
