@@ -147,7 +147,6 @@ async fn sends_that_break_a_rule_are_refused_with_their_code() {
             send_v2("T", 0, "x", &props(&[("p", &"v".repeat(32_767))])),
             13,
         ),
-        (send_v2("T", 0, "x", &props(&[("TRAN_MSG", "true")])), 16),
         (
             send_v2("T", 0, "x", &props(&[("TIMER_DELAY_SEC", "soon")])),
             13,

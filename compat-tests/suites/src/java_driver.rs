@@ -79,6 +79,8 @@ impl JavaDriver {
 
     fn command(&self, part: &Part<'_>, options: &RunOptions, home: &Path) -> Command {
         let mut command = java::java(&self.class_path, home, HEAP_MIB);
+        // Where tools leave the files they write.
+        command.current_dir(home);
         command
             .arg(java::QUICK_START)
             .arg("crossdock.compat.Driver")

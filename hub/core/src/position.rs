@@ -330,6 +330,8 @@ impl Hub {
         for (queue, offset) in offsets {
             self.enter_reset(group, topic, topic.queue(*queue)?, *offset)?;
         }
+        // Who waits to be given messages may find some now.
+        self.0.leases.wake(group.id, topic.id);
         self.0.positions.flushed().await
     }
 

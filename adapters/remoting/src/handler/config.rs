@@ -97,8 +97,8 @@ fn entries(door: &Broker, call: &Call) -> [(&'static str, String); 19] {
         ("maxMessageSize", config.body_bytes_max.to_string()),
         ("messageDelayLevel", delay_levels(&hub.delay_levels)),
         ("longPollingEnable", "true".to_owned()),
-        ("enablePropertyFilter", "false".to_owned()),
-        ("rejectTransactionMessage", "true".to_owned()),
+        ("enablePropertyFilter", "true".to_owned()),
+        ("rejectTransactionMessage", "false".to_owned()),
         (
             "channelExpiredTimeout",
             hub.member_expiry.as_millis().to_string(),

@@ -85,7 +85,7 @@ impl Leases {
     }
 
     /// A message may be available: whoever watches looks again.
-    pub(super) fn wake(&self, group: GroupId, topic: u32) {
+    pub(crate) fn wake(&self, group: GroupId, topic: u32) {
         if let Some(poll) = self.polls.lock().get(&(group, topic)) {
             poll.wake();
         }

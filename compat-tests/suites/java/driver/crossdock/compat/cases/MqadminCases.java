@@ -288,9 +288,6 @@ public final class MqadminCases {
     private static void queryMsgTraceById(Scope scope) throws Exception {
         String topic = scope.topic(1);
         Mqadmin mqadmin = new Mqadmin(scope);
-        // Where traces go; an operator creates it where the server does not.
-        mqadmin.run("updateTopic", "-b", scope.broker, "-t", "RMQ_SYS_TRACE_TOPIC", "-r", "1", "-w", "1");
-        scope.admin().examineTopicRouteInfo("RMQ_SYS_TRACE_TOPIC");
         String[] row = mqadmin.run("sendMessage", "-t", topic, "-p", "traced", "-m", "true").row(brokerName(scope) + " ");
         Check.await("the trace", Scope.LIMIT_MS, () -> mqadmin.run("queryMsgTraceById", "-i", row[3]).out().lines()
                 .anyMatch(line -> line.startsWith("Pub") && line.contains("success")));
