@@ -5,6 +5,7 @@ import crossdock.compat.cases.ConsumeCases;
 import crossdock.compat.cases.DelayCases;
 import crossdock.compat.cases.MixedCases;
 import crossdock.compat.cases.OrderCases;
+import crossdock.compat.cases.PopCases;
 import crossdock.compat.cases.PullCases;
 import crossdock.compat.cases.QueryCases;
 import crossdock.compat.cases.RebalanceCases;
@@ -68,6 +69,7 @@ public final class Driver {
             RebalanceCases.addTo(all);
             WireCases.addTo(all);
             DelayCases.addTo(all);
+            PopCases.addTo(all);
             OrderCases.addTo(all);
             ConsumeCases.addTo(all);
             PullCases.addTo(all);
