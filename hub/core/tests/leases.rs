@@ -213,7 +213,7 @@ async fn what_is_not_wanted_is_passed_over() {
     for body in ["a", "b", "c", "d"] {
         node.send(&t, body).await;
     }
-    let even = |message: &Message| message.offset % 2 == 0;
+    let even = |message: &Message| message.offset.is_multiple_of(2);
     let want = Acquire {
         accept: &even,
         ..wanted(&g, &t, MINUTE)
@@ -520,6 +520,15 @@ async fn a_member_is_what_its_door_saw_it_do() {
     assert_eq!(queues(&node.hub.acquire(&want).await.unwrap()), [0, 1]);
     mark(&two, false);
     assert_eq!(queues(&node.hub.acquire(&want).await.unwrap()), [0]);
+    // What was told counts more than what seems to be.
+    node.hub.presume_leasing(&g, two.member.connection, &t);
+    assert_eq!(queues(&node.hub.acquire(&want).await.unwrap()), [0]);
+    let third = Client::connect(&node.hub, "0");
+    let beat_third = beat(&third, ConsumeKind::Passively);
+    node.hub.heartbeat(&name, beat_third).await.unwrap();
+    assert_eq!(queues(&node.hub.acquire(&want).await.unwrap()), [1]);
+    node.hub.presume_leasing(&g, third.member.connection, &t);
+    assert_eq!(queues(&node.hub.acquire(&want).await.unwrap()), [0, 1]);
     node.stop().await;
 }
 
