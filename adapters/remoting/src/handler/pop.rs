@@ -20,7 +20,7 @@ use crate::broker::Broker;
 use crate::connection::Session;
 use crate::dispatch::{Call, Flow};
 use crate::stats::Stats;
-use crate::translate::popped::{sent_back_from, with_tag};
+use crate::translate::popped::{is_shown, sent_back_from};
 use answer::Found;
 use check::Pop;
 
@@ -39,7 +39,7 @@ pub(crate) fn pop(session: &mut Session<Broker>, call: Call) -> Flow<Broker> {
             let turn = meta.opaque;
             async move {
                 let found = pop.run(&door, &peer, turn).await?;
-                Ok(pop.answer(&door, found)?)
+                pop.answer(&door, found)
             }
         };
         held::run(&door, &call, work)
@@ -60,11 +60,6 @@ fn retry_topic(door: &Broker, group: &Group) -> Option<Arc<Topic>> {
 /// What a message of a retry topic is asked by: where it was sent back from.
 fn part_of(door: &Broker) -> impl Fn(&Message) -> u64 + Sync + '_ {
     |message| sent_back_from(&door.hub, message)
-}
-
-/// Any message that this protocol can show.
-fn any(message: &Message) -> bool {
-    with_tag(message, |_| ()).is_some()
 }
 
 impl Pop {
@@ -100,12 +95,15 @@ impl Pop {
         let retry = (!is_ordered && !self.is_retry())
             .then(|| retry_topic(door, &group))
             .flatten();
+        if let Some(retry) = &retry {
+            door.hub.presume_leasing(&group, peer.id, retry);
+        }
         let of = part_of(door);
         let again = retry.as_ref().map(|topic| Acquire {
             topic,
             queues: &[],
             filter: &TagFilter::All,
-            accept: &any,
+            accept: &is_shown,
             is_ordered: false,
             attempt_id: None,
             part: Some(Part {

@@ -86,11 +86,15 @@ pub(crate) fn sent_back_from(hub: &Hub, message: &Message) -> u64 {
     topic.map_or(u64::MAX, |topic| topic.id.into())
 }
 
+/// True if this protocol can show the message.
+pub(crate) fn is_shown(message: &Message) -> bool {
+    let prefix = message.prefix.as_deref().unwrap_or_default();
+    let tail = Joined(prefix, &message.record.tail);
+    message.record.flavour == Flavour::Rmq4 && Parts::of(tail).is_some()
+}
+
 /// The tag of a message; none if it is of another protocol.
 pub(crate) fn with_tag<T>(message: &Message, then: impl FnOnce(Option<&str>) -> T) -> Option<T> {
-    if message.record.flavour != Flavour::Rmq4 {
-        return None;
-    }
     let texts = texts(message)?;
     Some(then(Properties::new(&texts.properties).get(name::TAGS)))
 }

@@ -204,6 +204,8 @@ impl Hub {
                 return Ok(());
             }
         }
+        // Its ledger is where the group was moved to already; nobody who reads has to be told.
+        self.0.resets.take(seat.group, seat.queue);
         let before = search.found.len();
         if let Some(part) = &request.part {
             self.search_aside(number, &seat, part, search).await?;

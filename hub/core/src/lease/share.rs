@@ -63,8 +63,17 @@ impl Hub {
         for name in self.clients_on(group, connection) {
             if client.is_none_or(|client| *client == *name) {
                 let session = &group.live.session;
-                session.mark_leasing(connection, &name, topic.id, leases);
+                session.mark_leasing(connection, &name, topic.id, leases, false);
             }
+        }
+    }
+
+    /// Tells that all members on a connection seem to lease a topic; what was told of them with [`Hub::mark_leasing`], before
+    /// or after, counts more.
+    pub fn presume_leasing(&self, group: &Group, connection: ConnectionId, topic: &Topic) {
+        for name in self.clients_on(group, connection) {
+            let session = &group.live.session;
+            session.mark_leasing(connection, &name, topic.id, true, true);
         }
     }
 
@@ -127,7 +136,7 @@ mod tests {
         assert_eq!(shares(8, 3), [0..3, 3..6, 6..8]);
         assert_eq!(shares(4, 2), [0..2, 2..4]);
         assert_eq!(shares(2, 4), [0..1, 1..2, 2..2, 2..2]);
-        assert_eq!(shares(0, 1), [0..0]);
+        assert_eq!(average_share(0, 1, 0), 0..0);
         assert_eq!(average_share(8, 0, 0), 0..0);
         assert_eq!(average_share(8, 2, 2), 0..0);
     }

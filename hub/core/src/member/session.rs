@@ -44,13 +44,18 @@ struct Seen {
     member: Member,
     at_ms: u64,
     kind: ConsumeKind,
-    /// Topics it was seen leasing, by number.
-    leased: SmallVec<[u32; 2]>,
+    /// Topics, by number, that it was seen leasing or told not to lease.
+    leased: SmallVec<[(u32, bool); 2]>,
 }
 
 impl Seen {
+    fn leases(&self, topic: u32) -> Option<bool> {
+        let known = self.leased.iter().find(|(known, _)| *known == topic);
+        known.map(|(_, leases)| *leases)
+    }
+
     fn pulls(&self, topic: u32) -> bool {
-        self.kind != ConsumeKind::Leased && !self.leased.contains(&topic)
+        self.kind != ConsumeKind::Leased && self.leases(topic) != Some(true)
     }
 }
 
@@ -159,28 +164,29 @@ impl Session {
         self.changed.notified()
     }
 
-    /// Remembers whether a member leases a topic.
+    /// Remembers whether a member leases a topic; what is presumed counts only while nothing is known.
     pub(crate) fn mark_leasing(
         &self,
         connection: ConnectionId,
         client: &Arc<str>,
         topic: u32,
         leases: bool,
+        is_presumed: bool,
     ) {
         let key = (connection, Arc::clone(client));
-        let as_is = |seen: &Seen| seen.leased.contains(&topic) == leases;
-        if self.state.read().members.get(&key).is_none_or(as_is) {
+        let is_settled = |seen: &Seen| match seen.leases(topic) {
+            Some(known) => is_presumed || known == leases,
+            None => seen.leased.len() >= LEASED_MAX,
+        };
+        if self.state.read().members.get(&key).is_none_or(is_settled) {
             return;
         }
         let mut state = self.state.write();
-        let Some(seen) = state.members.get_mut(&key) else {
+        let Some(seen) = state.members.get_mut(&key).filter(|seen| !is_settled(seen)) else {
             return;
         };
-        if !leases {
-            seen.leased.retain(|known| *known != topic);
-        } else if seen.leased.len() < LEASED_MAX && !seen.leased.contains(&topic) {
-            seen.leased.push(topic);
-        }
+        seen.leased.retain(|(known, _)| *known != topic);
+        seen.leased.push((topic, leases));
         drop(state);
         self.changes();
     }

@@ -16,7 +16,7 @@ use crate::auth;
 use crate::broker::Broker;
 use crate::dispatch::Call;
 use crate::error::Refusal;
-use crate::translate::popped::with_tag;
+use crate::translate::popped::{is_shown, with_tag};
 
 /// Most messages of one answer.
 const MESSAGES_MAX: i32 = 32;
@@ -55,7 +55,10 @@ impl Wanted {
 
     /// What only the message itself can tell: hashes of tags collide.
     pub(super) fn accepts(&self, message: &Message) -> bool {
-        with_tag(message, |tag| self.0.wants_tag(tag)).unwrap_or(false)
+        match self.filter() {
+            TagFilter::All => is_shown(message),
+            TagFilter::Any(_) => with_tag(message, |tag| self.0.wants_tag(tag)).unwrap_or(false),
+        }
     }
 }
 

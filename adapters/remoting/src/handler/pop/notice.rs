@@ -10,13 +10,14 @@ use crossdock_proto_remoting::header::pop::{
 };
 use tokio::time::Instant;
 
-use super::{any, check, held, part_of, retry_topic};
+use super::{check, held, part_of, retry_topic};
 use crate::auth;
 use crate::broker::Broker;
 use crate::connection::Session;
 use crate::dispatch::{Call, Flow};
 use crate::error::Refusal;
 use crate::reply::{Answer, Reply};
+use crate::translate::popped::is_shown;
 
 fn told(has_msg: bool, polling_full: bool) -> Reply {
     Reply::ok().with_header(&NotificationResponse {
@@ -58,7 +59,7 @@ fn wait(door: &Arc<Broker>, call: &Call) -> Result<(), Refusal> {
                 topic: &topic,
                 queues: queue.as_slice(),
                 filter: &TagFilter::All,
-                accept: &any,
+                accept: &is_shown,
                 max: 1,
                 bytes: 1,
                 term: LeaseTerm::For(std::time::Duration::ZERO),

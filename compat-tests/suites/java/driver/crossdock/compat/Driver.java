@@ -8,6 +8,7 @@ import crossdock.compat.cases.MqadminCases;
 import crossdock.compat.cases.MqadminGroupCases;
 import crossdock.compat.cases.MqadminSignedCases;
 import crossdock.compat.cases.OrderCases;
+import crossdock.compat.cases.PopCases;
 import crossdock.compat.cases.PullCases;
 import crossdock.compat.cases.QueryCases;
 import crossdock.compat.cases.RebalanceCases;
@@ -82,6 +83,7 @@ public final class Driver {
                 WireCases.addTo(all);
                 DelayCases.addTo(all);
                 TransactionCases.addTo(all);
+                PopCases.addTo(all);
                 TraceCases.addTo(all);
                 TimerCases.addTo(all);
                 RequestCases.addTo(all);
