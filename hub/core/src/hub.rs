@@ -17,6 +17,7 @@ use crate::reset::Resets;
 use crate::settings::Settings;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
+use crate::trace::Tracer;
 
 /// The hub: one concrete handle, cheap to clone, shared by every adapter.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) producers: Producers,
     pub(crate) guard: Guard,
     pub(crate) settings: Settings,
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) tasks: Tasks,
     started: Instant,
 }
@@ -57,6 +59,7 @@ impl Hub {
             producers: Producers::default(),
             guard: Guard::load(&store)?,
             settings: Settings::load(&store)?,
+            tracer: config.traces_messages.then(Tracer::new),
             tasks: Tasks::default(),
             started: Instant::now(),
             store,

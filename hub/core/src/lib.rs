@@ -30,6 +30,7 @@ mod subscription;
 mod table;
 mod tasks;
 mod topic;
+mod trace;
 
 pub use crossdock_store::api::{
     AppendError, Boundary, Bounds, Completion, Done, Message, Placed, ReadError, ReadLimits,
@@ -62,3 +63,4 @@ pub use publish::{Publish, QueueChoice, Ready, Unsent, key_hash};
 pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};
+pub use trace::{TraceEvent, TraceStep, Tracer};

@@ -78,6 +78,7 @@ pub(crate) fn hub(checked: &Checked) -> HubConfig {
         retry_queues: config.groups.retry_queues,
         retry_max: config.groups.max_retries,
         delay_levels: DelayLevels::of(&config.delivery.delay_levels.0),
+        traces_messages: config.topics.trace,
         allow_insecure: config.auth.allow_insecure,
         users: checked.users.iter().map(user).collect(),
         ..HubConfig::default()
