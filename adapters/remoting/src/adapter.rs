@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use crossdock_hub::Hub;
+use crossdock_hub::{Hub, Tracer};
 use crossdock_kit::{Listener, ListenerStats, Scope, Tls};
 use crossdock_proto_remoting::record::UniqKeySource;
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ use crate::rates::Rates;
 use crate::register::{self, Registrar};
 use crate::stats::Stats;
 use crate::translate::incoming::Stamp;
-use crate::{handler, listener};
+use crate::{handler, listener, trace};
 
 /// The remoting door.
 #[derive(Debug)]
@@ -118,6 +118,11 @@ impl RemotingAdapter {
                 "rates",
                 Arc::clone(&broker.rates).run(parts.hub.clone(), parts.scope.draining().clone()),
             ));
+            if let Some(events) = broker.hub.tracer().and_then(Tracer::events) {
+                let stop = parts.scope.draining().clone();
+                let writing = trace::write(Arc::clone(&broker), events, stop);
+                drop(parts.scope.spawn("trace", writing));
+            }
             for listener in [bound.broker, bound.fast].into_iter().flatten() {
                 listener::serve(listener, &parts.scope, &broker);
             }

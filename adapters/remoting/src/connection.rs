@@ -393,9 +393,12 @@ impl<D: Door> Session<D> {
         let (config, stats) = (self.door.config(), self.door.stats());
         for (token, outcome) in outcomes.drain(..) {
             refill(&mut self.out);
-            let Some(sent) = self.pending.remove(token) else {
+            let Some(mut sent) = self.pending.remove(token) else {
                 continue;
             };
+            if let Some(trace) = sent.trace.take() {
+                trace.end(Some(&outcome));
+            }
             let before = self.out.len();
             let code = sending::answer(&sent, outcome, config, stats, &mut self.ext, &mut self.out);
             stats.response(code);

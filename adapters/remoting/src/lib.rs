@@ -20,6 +20,7 @@ mod register;
 mod reply;
 mod sending;
 mod stats;
+mod trace;
 mod translate;
 
 pub use adapter::{RemotingAdapter, Running};

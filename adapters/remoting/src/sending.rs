@@ -14,6 +14,7 @@ use crate::config::RemotingConfig;
 use crate::error::Refusal;
 use crate::reply::{Answer, Meta, Reply};
 use crate::stats::Stats;
+use crate::trace::SendTrace;
 
 /// What is remembered of a send until the log has decided it.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Sent {
     pub(crate) uniq_key: Bytes,
     /// What a timer message can be taken back by.
     pub(crate) recall: Option<Box<str>>,
+    /// What is to be recorded of it.
+    pub(crate) trace: Option<Box<SendTrace>>,
     /// The broker's address as the producer knows it.
     pub(crate) store_host: SocketAddr,
 }

@@ -63,6 +63,8 @@ pub struct HubConfig {
     pub subscriptions_max: usize,
     /// Most producers, counted once for each of their groups.
     pub producers_max: usize,
+    /// Whether doors record the way of every message.
+    pub traces_messages: bool,
     /// While there is no user, let anybody in from anywhere and not from this machine only.
     pub allow_insecure: bool,
     /// Users to create if they do not exist yet.
@@ -151,6 +153,7 @@ impl Default for HubConfig {
             members_max: 10_000,
             subscriptions_max: 10_000,
             producers_max: 500_000,
+            traces_messages: false,
             allow_insecure: false,
             users: Vec::new(),
         }

@@ -19,6 +19,7 @@ use crate::settings::Settings;
 use crate::switch::Switches;
 use crate::tasks::Tasks;
 use crate::topic::Topics;
+use crate::trace::Tracer;
 use crate::transaction::Transactions;
 
 /// The hub: one concrete handle, cheap to clone, shared by every adapter.
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) guard: Guard,
     pub(crate) settings: Settings,
     pub(crate) switches: Switches,
+    pub(crate) tracer: Option<Tracer>,
     pub(crate) tasks: Tasks,
     started: Instant,
 }
@@ -67,6 +69,7 @@ impl Hub {
             guard: Guard::load(&store)?,
             switches: Switches::load(&config, &settings),
             settings,
+            tracer: config.traces_messages.then(Tracer::new),
             tasks: Tasks::default(),
             started: Instant::now(),
             store,

@@ -32,6 +32,7 @@ mod switch;
 mod table;
 mod tasks;
 mod topic;
+mod trace;
 mod transaction;
 
 pub use crossdock_store::api::{
@@ -71,4 +72,5 @@ pub use retry::RetryPlan;
 pub use subscription::{Expression, Subscription, tag_hash};
 pub use switch::Switch;
 pub use topic::{AttributeEdit, FilterKind, MessageType, Perm, Topic, TopicSpec};
+pub use trace::{TraceEvent, TraceStep, Tracer};
 pub use transaction::{Decider, Resolution, Undecided};

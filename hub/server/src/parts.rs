@@ -89,6 +89,7 @@ pub(crate) fn hub(checked: &Checked) -> HubConfig {
             .min(TRANSACTION_SCAN_MAX),
         transaction_checks_max: config.transactions.max_checks,
         delay_levels: DelayLevels::of(&config.delivery.delay_levels.0),
+        traces_messages: config.topics.trace,
         allow_insecure: config.auth.allow_insecure,
         users: checked.users.iter().map(user).collect(),
         ..HubConfig::default()

@@ -16,6 +16,7 @@ use crate::dispatch::{Call, Flow};
 use crate::error::Refusal;
 use crate::reply::{Answer, Reply};
 use crate::stats::Stats;
+use crate::trace;
 use crate::translate::outgoing::Records;
 use crate::translate::select;
 use check::{Pull, Selector};
@@ -197,6 +198,10 @@ impl Pull {
             ));
         }
         Stats::count(&door.stats.pulls_found);
+        if let Some(tracer) = door.hub.tracer() {
+            let group = self.group.name.as_str();
+            trace::delivered(tracer, &door.hub, group, &self.topic, &outcome.messages);
+        }
         let reply = self.reply(response::SUCCESS, "FOUND", outcome.next, outcome.bounds);
         Ok(reply.with_slices(records.slices))
     }

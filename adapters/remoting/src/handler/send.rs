@@ -18,6 +18,7 @@ use crate::error::Refusal;
 use crate::reply::{Answer, Meta};
 use crate::sending::Sent;
 use crate::stats::Stats;
+use crate::trace::{SendTrace, Sending};
 use crate::translate::incoming::{Incoming, Target};
 use crate::translate::scan::{Delivery, Scan};
 
@@ -127,6 +128,8 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     let target = message.target(topic, queue, door)?;
     let incoming = message.incoming();
     let now_ms = door.hub.now_ms();
+    let traced = door.hub.tracer().map(|_| Arc::clone(&target.topic));
+    let is_delayed = target.due_ms.is_some();
     let timer = target.due_ms.filter(|_| target.is_timer);
     let (publish, uniq_key) =
         incoming.publish(target, &door.stamp, now_ms, &mut session.scratch)?;
@@ -136,28 +139,41 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
         RecallHandle::encode(header.topic, door.name(), due_ms, key).into_boxed_str()
     });
     let meta = call.meta();
-    let done = done(session, meta, queue, uniq_key, recall);
-    Ok(Begun::Flow(submit(session, meta, ready, done)))
-}
-
-/// Where the outcome of a send is reported: nowhere if nobody asked for it.
-pub(super) fn done(
-    session: &mut Session<Broker>,
-    meta: Meta,
-    queue: u32,
-    uniq_key: Bytes,
-    recall: Option<Box<str>>,
-) -> Done {
-    if meta.is_oneway {
-        return Done::Ignore;
-    }
-    let token = session.expect(Sent {
+    let store_host = session.peer.advertised;
+    let trace = traced.and_then(|topic| {
+        let mut trace = SendTrace::begin(&door.hub, &topic, store_host)?;
+        trace.add(&Sending {
+            group: header.producer_group,
+            topic: &topic,
+            message: std::str::from_utf8(&uniq_key).unwrap_or_default(),
+            scan: incoming.scan,
+            body_bytes: incoming.body.len(),
+            is_delayed,
+            peer: &call.peer,
+        });
+        Some(trace)
+    });
+    let sent = Sent {
         meta,
         queue,
         uniq_key,
         recall,
-        store_host: session.peer.advertised,
-    });
+        trace,
+        store_host,
+    };
+    let done = done(session, sent);
+    Ok(Begun::Flow(submit(session, meta, ready, done)))
+}
+
+/// Where the outcome of a send is reported: nowhere if nobody asked for it.
+pub(super) fn done(session: &mut Session<Broker>, sent: Sent) -> Done {
+    if sent.meta.is_oneway {
+        if let Some(trace) = sent.trace {
+            trace.end(None);
+        }
+        return Done::Ignore;
+    }
+    let token = session.expect(sent);
     Done::Shared(session.decided(), token)
 }
 
@@ -359,6 +375,7 @@ async fn retry(door: Arc<Broker>, call: Call) -> Answer {
         queue,
         uniq_key,
         recall: None,
+        trace: None,
         store_host: call.peer.advertised,
     };
     sent.reply(&receipt, &door.config)

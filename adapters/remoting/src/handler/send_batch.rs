@@ -16,6 +16,8 @@ use crate::broker::Broker;
 use crate::connection::Session;
 use crate::dispatch::{Call, Flow};
 use crate::error::Refusal;
+use crate::sending::Sent;
+use crate::trace::{SendTrace, Sending};
 use crate::translate::incoming::{Incoming, batch_element};
 use crate::translate::scan::Scan;
 
@@ -54,6 +56,8 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
     check_body(body, door)?;
     let outer = Scan::of(Properties::new(header.properties.unwrap_or_default()));
     let durability = outer.waives_sync().then_some(Durability::Written);
+    let store_host = session.peer.advertised;
+    let mut trace = SendTrace::begin(&door.hub, &topic, store_host);
     let mut messages = Vec::new();
     for element in BatchElements::new(body) {
         let element = element?;
@@ -68,6 +72,17 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
             flag: element.flag,
             attempt: 0,
         };
+        if let Some(trace) = &mut trace {
+            trace.add(&Sending {
+                group: header.producer_group,
+                topic: &topic,
+                message: scan.uniq_key.unwrap_or_default(),
+                scan: &scan,
+                body_bytes: incoming.body.len(),
+                is_delayed: false,
+                peer: &call.peer,
+            });
+        }
         messages.push(batch_element(
             &incoming,
             &topic,
@@ -85,6 +100,14 @@ fn begin(session: &mut Session<Broker>, call: &Call) -> Result<Begun, Refusal> {
         Some(key) => properties_of(call).slice_ref(key.as_bytes()),
         None => Bytes::new(),
     };
-    let done = done(session, meta, queue, uniq_key, None);
+    let sent = Sent {
+        meta,
+        queue,
+        uniq_key,
+        recall: None,
+        trace,
+        store_host,
+    };
+    let done = done(session, sent);
     Ok(Begun::Flow(submit(session, meta, ready, done)))
 }

@@ -137,6 +137,9 @@ section! {
         default_queues: u32 = 8;
         /// Most queues a topic may have.
         max_queues: u32 = 1024;
+        /// Record the way of every message in RMQ_SYS_TRACE_TOPIC, also where clients do not do so themselves. Costs a
+        /// record of its own for every message sent and delivered.
+        trace: bool = false;
     }
 }
 

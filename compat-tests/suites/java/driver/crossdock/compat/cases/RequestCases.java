@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
-import org.apache.rocketmq.client.exception.MQBrokerException;
+import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.exception.RequestTimeoutException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.RequestCallback;
@@ -129,7 +129,7 @@ public final class RequestCases {
         replies.setRetryTimesWhenSendFailed(0);
         scope.start(replies);
         Exception error = Check.fails("a reply to a client that is gone", () -> replies.send(reply));
-        Check.that(error instanceof MQBrokerException, "failed otherwise: %s", error);
-        Check.equal(SYSTEM_ERROR, ((MQBrokerException) error).getResponseCode(), "code");
+        Check.that(error instanceof MQClientException, "failed otherwise: %s", error);
+        Check.equal(SYSTEM_ERROR, ((MQClientException) error).getResponseCode(), "code");
     }
 }
