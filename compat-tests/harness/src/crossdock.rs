@@ -101,6 +101,11 @@ impl Crossdock {
         self.ports.fast()
     }
 
+    /// Where the server speaks gRPC, if it does.
+    pub fn grpc(&self) -> SocketAddr {
+        self.ports.grpc()
+    }
+
     pub fn data(&self) -> &Path {
         &self.data
     }

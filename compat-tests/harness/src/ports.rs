@@ -14,6 +14,18 @@ const REMOTING: u16 = 10911;
 const FAST: u16 = 10909;
 /// Replication port of an Apache broker: its main port plus one.
 const REPLICATION: u16 = 10912;
+const GRPC: u16 = 8081;
+/// Where an Apache Proxy speaks the remoting protocol.
+const PROXY_REMOTING: u16 = 8080;
+
+const ALL: [u16; 6] = [
+    NAMESERVER,
+    REMOTING,
+    FAST,
+    REPLICATION,
+    GRPC,
+    PROXY_REMOTING,
+];
 
 /// Offsets lie in 10 000 … 19 990: every port stays below the range from which the kernel takes ephemeral ports.
 const FIRST: u32 = 10_000;
@@ -29,7 +41,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Reserves an offset at which name server, remoting, fast and replication port are all free.
+    /// Reserves an offset at which all ports of a server are free.
     pub fn reserve() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = std::env::temp_dir().join("crossdock-ports");
@@ -46,10 +58,7 @@ impl Ports {
                 Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
-            if [NAMESERVER, REMOTING, FAST, REPLICATION]
-                .iter()
-                .all(|port| is_free(port + offset))
-            {
+            if ALL.iter().all(|port| is_free(port + offset)) {
                 return Ok(Self {
                     offset,
                     _slot: slot,
@@ -82,17 +91,17 @@ impl Ports {
         local(REPLICATION + self.offset)
     }
 
+    pub fn grpc(&self) -> SocketAddr {
+        local(GRPC + self.offset)
+    }
+
+    pub fn proxy_remoting(&self) -> SocketAddr {
+        local(PROXY_REMOTING + self.offset)
+    }
+
     /// The port among ours that a server complains about, if its output names one.
     pub fn mentioned_in(&self, output: &str) -> Option<u16> {
-        [
-            self.nameserver(),
-            self.remoting(),
-            self.fast(),
-            self.replication(),
-        ]
-        .iter()
-        .map(SocketAddr::port)
-        .find(|port| {
+        ALL.iter().map(|port| port + self.offset).find(|port| {
             output
                 .split(|c: char| !c.is_ascii_digit())
                 .any(|number| number.parse() == Ok(*port))

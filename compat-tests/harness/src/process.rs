@@ -91,22 +91,36 @@ impl Managed {
 
     /// Waits for a line that begins with `prefix`; an error shows what the process printed instead.
     pub fn wait_for(&mut self, prefix: &str, limit: Duration) -> Result<String> {
+        self.wait_for_line(prefix, limit, |line| line.starts_with(prefix))
+    }
+
+    /// Waits for a line that ends with `suffix`, for programs that print the time first.
+    pub fn wait_for_end(&mut self, suffix: &str, limit: Duration) -> Result<String> {
+        self.wait_for_line(suffix, limit, |line| line.ends_with(suffix))
+    }
+
+    fn wait_for_line(
+        &mut self,
+        text: &str,
+        limit: Duration,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
         let deadline = Instant::now() + limit;
         loop {
             match self.output.next(deadline) {
-                Line::Text(line) if line.starts_with(prefix) => return Ok(line),
+                Line::Text(line) if is_wanted(&line) => return Ok(line),
                 Line::Text(_) => {}
                 Line::End => {
                     let status = self.wait(Duration::from_secs(5))?;
                     bail!(
-                        "{} ended with {status} before `{prefix}`\n{}",
+                        "{} ended with {status} before `{text}`\n{}",
                         self.name,
                         self.log()
                     );
                 }
                 Line::Late => {
                     bail!(
-                        "{} did not print `{prefix}` in {limit:?}\n{}",
+                        "{} did not print `{text}` in {limit:?}\n{}",
                         self.name,
                         self.log()
                     )
@@ -304,6 +318,11 @@ mod tests {
         let logs = tempfile::tempdir().unwrap();
         let mut talker = shell("echo starting; echo ready now; exec sleep 60", logs.path());
         assert_eq!(talker.wait_for("ready", LIMIT).unwrap(), "ready now");
+        assert!(
+            talker
+                .wait_for_end("never", Duration::from_millis(20))
+                .is_err()
+        );
         assert_eq!(talker.next_line(Duration::from_millis(20)), Line::Late);
 
         let mut quitter = shell("echo broken >&2; exit 4", logs.path());

@@ -47,7 +47,7 @@ impl JavaDriver {
     pub(crate) fn prepare(line: Line) -> Result<Self> {
         let folder = workspace::suites().join("java");
         let jars = java::class_path(&folder.join(format!("client-{}", line.name())))?;
-        let sources = [folder.join("driver"), folder.join(line.own_sources())];
+        let sources = ["common", "driver", line.own_sources()].map(|name| folder.join(name));
         let classes = java::compile(&format!("driver-{}", line.name()), &sources, &jars)?;
         let class_path = java::join(&[&java::logging(), &classes.display().to_string(), &jars]);
         Ok(Self { line, class_path })

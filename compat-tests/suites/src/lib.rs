@@ -7,6 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+mod grpc;
+mod grpc_go;
+mod grpc_java;
+mod grpc_node;
+mod grpc_rust;
 mod hostile;
 mod hub;
 mod java_driver;
@@ -34,7 +39,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 10] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -64,6 +69,30 @@ const SUITES: [Suite; 6] = [
         about: "third-party Rust client: produce, push-consume, filter, order",
         needs: &["cargo"],
         run: rocketmq_rust::run,
+    },
+    Suite {
+        name: "grpc-java",
+        about: "official gRPC client for Java: every client kind, signing, TLS, messages from and to remoting clients",
+        needs: &crossdock_harness::java::PROGRAMS,
+        run: grpc_java::run,
+    },
+    Suite {
+        name: "grpc-go",
+        about: "official gRPC client for Go: every client kind, signing, TLS",
+        needs: &["go"],
+        run: grpc_go::run,
+    },
+    Suite {
+        name: "grpc-node",
+        about: "official gRPC client for Node.js: every client kind, signing, TLS",
+        needs: &["node", "npm"],
+        run: grpc_node::run,
+    },
+    Suite {
+        name: "grpc-rust",
+        about: "official gRPC client for Rust: producers, simple consumer, signing",
+        needs: &["cargo"],
+        run: grpc_rust::run,
     },
     Suite {
         name: "hostile",

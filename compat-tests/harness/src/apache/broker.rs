@@ -14,8 +14,8 @@ use crate::ports::Ports;
 use crate::process::Managed;
 use crate::{java, remoting};
 
-const READY_LIMIT: Duration = Duration::from_secs(90);
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// When the broker answers a send.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -181,7 +181,8 @@ impl Broker {
     }
 }
 
-fn configuration(options: &BrokerOptions, home: &Path, ports: &Ports) -> Result<String> {
+/// The text of a `broker.conf`.
+pub(super) fn configuration(options: &BrokerOptions, home: &Path, ports: &Ports) -> Result<String> {
     let flush = match options.flush {
         Flush::Asynchronous => "ASYNC_FLUSH",
         Flush::Synchronous => "SYNC_FLUSH",

@@ -10,7 +10,7 @@ public final class Check {
     private Check() {}
 
     public static final class Failed extends RuntimeException {
-        Failed(String message, Throwable cause) {
+        public Failed(String message, Throwable cause) {
             super(message, cause);
         }
     }

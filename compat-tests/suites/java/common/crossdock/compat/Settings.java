@@ -7,7 +7,7 @@ import java.util.Map;
 public final class Settings {
     private final Map<String, String> values = new HashMap<>();
 
-    Settings(String[] arguments) {
+    public Settings(String[] arguments) {
         for (String argument : arguments) {
             int at = argument.indexOf('=');
             if (at < 0) {
