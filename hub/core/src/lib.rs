@@ -29,6 +29,7 @@ mod table;
 mod tasks;
 mod topic;
 
+pub use crossdock_proto_rmq4 as rmq4;
 pub use crossdock_store::api::{
     AppendError, Boundary, Bounds, Completion, Done, Message, Placed, ReadError, ReadLimits,
     ReadOutcome, ReadStatus, Receipt, TagFilter,
