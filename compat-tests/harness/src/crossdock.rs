@@ -101,6 +101,10 @@ impl Crossdock {
         self.ports.fast()
     }
 
+    pub fn grpc(&self) -> SocketAddr {
+        self.ports.grpc()
+    }
+
     pub fn data(&self) -> &Path {
         &self.data
     }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 const NAMESERVER: u16 = 9876;
 const REMOTING: u16 = 10911;
 const FAST: u16 = 10909;
+const GRPC: u16 = 8081;
 /// Replication port of an Apache broker: its main port plus one.
 const REPLICATION: u16 = 10912;
 
@@ -29,7 +30,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Reserves an offset at which name server, remoting, fast and replication port are all free.
+    /// Reserves an offset at which name server, remoting, fast, gRPC and replication port are all free.
     pub fn reserve() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = std::env::temp_dir().join("crossdock-ports");
@@ -46,7 +47,7 @@ impl Ports {
                 Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
-            if [NAMESERVER, REMOTING, FAST, REPLICATION]
+            if [NAMESERVER, REMOTING, FAST, GRPC, REPLICATION]
                 .iter()
                 .all(|port| is_free(port + offset))
             {
@@ -78,6 +79,10 @@ impl Ports {
         local(FAST + self.offset)
     }
 
+    pub fn grpc(&self) -> SocketAddr {
+        local(GRPC + self.offset)
+    }
+
     pub fn replication(&self) -> SocketAddr {
         local(REPLICATION + self.offset)
     }
@@ -88,6 +93,7 @@ impl Ports {
             self.nameserver(),
             self.remoting(),
             self.fast(),
+            self.grpc(),
             self.replication(),
         ]
         .iter()
