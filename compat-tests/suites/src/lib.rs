@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod driver;
+mod grpc_python;
 mod hostile;
 mod hub;
 mod java_driver;
@@ -33,7 +34,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 5] = [
+const SUITES: [Suite; 6] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -57,6 +58,12 @@ const SUITES: [Suite; 5] = [
         about: "third-party Rust client: produce, push-consume, filter, order",
         needs: &["cargo"],
         run: rocketmq_rust::run,
+    },
+    Suite {
+        name: "grpc-python",
+        about: "official Python client of the gRPC protocol: produce, order, delay, signing, the wire contract",
+        needs: &["python3"],
+        run: grpc_python::run,
     },
     Suite {
         name: "hostile",
