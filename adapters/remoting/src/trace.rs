@@ -227,6 +227,7 @@ async fn try_publish(door: &Broker, body: Bytes, keys: &str) -> Result<(), Refus
         due_ms: None,
         is_timer: false,
         drops_delay: false,
+        decider: None,
     };
     let (mut publish, _) = incoming.publish(target, &door.stamp, now_ms, &mut BytesMut::new())?;
     publish.durability = Some(Durability::Written);

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 const NAMESERVER: u16 = 9876;
 const REMOTING: u16 = 10911;
 const FAST: u16 = 10909;
+const GRPC: u16 = 8081;
 /// Replication port of an Apache broker: its main port plus one.
 const REPLICATION: u16 = 10912;
-const GRPC: u16 = 8081;
 /// Where an Apache Proxy speaks the remoting protocol.
 const PROXY_REMOTING: u16 = 8080;
 
@@ -87,12 +87,12 @@ impl Ports {
         local(FAST + self.offset)
     }
 
-    pub fn replication(&self) -> SocketAddr {
-        local(REPLICATION + self.offset)
-    }
-
     pub fn grpc(&self) -> SocketAddr {
         local(GRPC + self.offset)
+    }
+
+    pub fn replication(&self) -> SocketAddr {
+        local(REPLICATION + self.offset)
     }
 
     pub fn proxy_remoting(&self) -> SocketAddr {

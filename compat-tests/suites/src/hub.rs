@@ -70,6 +70,14 @@ impl Hub {
         }
     }
 
+    /// Where gRPC clients are served.
+    pub(crate) fn grpc(&self) -> Result<SocketAddr> {
+        match self {
+            Self::Crossdock(server) => Ok(server.grpc()),
+            Self::Apache { .. } => anyhow::bail!("an Apache broker has no gRPC port of its own"),
+        }
+    }
+
     /// SIGTERM, a clean end, and a new start on the same data.
     pub(crate) fn restart_clean(&mut self) -> Result<()> {
         match self {

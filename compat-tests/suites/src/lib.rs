@@ -11,6 +11,7 @@ mod grpc;
 mod grpc_go;
 mod grpc_java;
 mod grpc_node;
+mod grpc_python;
 mod grpc_rust;
 mod hostile;
 mod hub;
@@ -39,7 +40,7 @@ pub struct Suite {
     run: fn(&RunOptions) -> Result<Report>,
 }
 
-const SUITES: [Suite; 10] = [
+const SUITES: [Suite; 11] = [
     Suite {
         name: "rocketmq-java",
         about: "official Java clients 4.9 and 5.3: every daily operation, restarts, signing, TLS",
@@ -69,6 +70,12 @@ const SUITES: [Suite; 10] = [
         about: "third-party Rust client: produce, push-consume, filter, order",
         needs: &["cargo"],
         run: rocketmq_rust::run,
+    },
+    Suite {
+        name: "grpc-python",
+        about: "official Python client of the gRPC protocol: produce, order, delay, signing, the wire contract",
+        needs: &["python3"],
+        run: grpc_python::run,
     },
     Suite {
         name: "grpc-java",

@@ -35,6 +35,7 @@ mod topic;
 mod trace;
 mod transaction;
 
+pub use crossdock_proto_rmq4 as rmq4;
 pub use crossdock_store::api::{
     AppendError, Boundary, Bounds, Completion, Done, Message, Placed, ReadError, ReadLimits,
     ReadOutcome, ReadStatus, Receipt, TagFilter,

@@ -176,6 +176,12 @@ impl Topic {
         self.attributes.iter()
     }
 
+    /// What its messages are meant for, if that was said; a topic of which nothing is said takes all kinds.
+    #[must_use]
+    pub fn declared_type(&self) -> Option<MessageType> {
+        self.attributes.declared_type()
+    }
+
     pub(crate) fn is_current(&self) -> bool {
         self.state.load(Ordering::Acquire) == CURRENT
     }

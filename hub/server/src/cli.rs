@@ -72,6 +72,9 @@ pub struct Settings {
     /// Do not serve RocketMQ clients (listen.remoting.enabled).
     #[arg(long)]
     pub no_remoting: bool,
+    /// Do not serve RocketMQ 5 gRPC clients (listen.grpc.enabled).
+    #[arg(long)]
+    pub no_grpc: bool,
     /// Register with this name server, too (register.nameservers); repeatable.
     #[arg(long, value_name = "HOST:PORT")]
     pub register: Vec<String>,
@@ -147,6 +150,9 @@ impl Settings {
                 "listen.remoting.enabled",
                 "false".to_owned(),
             );
+        }
+        if self.no_grpc {
+            add("--no-grpc", "listen.grpc.enabled", "false".to_owned());
         }
         if !self.register.is_empty() {
             add(

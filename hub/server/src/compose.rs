@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use crossdock_grpc::{GrpcAdapter, StartError as GrpcError};
 use crossdock_hub::{Hub, HubError};
 use crossdock_kit::drain::{Phase, phase};
 use crossdock_kit::{BindError, Budget, Drained, Mode, Scope, Tls, TlsError};
@@ -36,7 +37,21 @@ pub enum StartError {
     #[error(transparent)]
     Remoting(#[from] RemotingError),
     #[error(transparent)]
+    Grpc(#[from] GrpcError),
+    #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+impl StartError {
+    /// The port that could not be listened on.
+    fn bind(&self) -> Option<&BindError> {
+        match self {
+            Self::Remoting(RemotingError::Bind(error)) | Self::Grpc(GrpcError::Bind(error)) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<StartError> for Failure {
@@ -47,13 +62,17 @@ impl From<StartError> for Failure {
             StartError::Store(OpenError::Locked) => Exit::TryAgain,
             StartError::Store(OpenError::Log(_) | OpenError::Replay(_)) => Exit::BadData,
             StartError::Store(_) | StartError::Hub(_) => Exit::Failure,
-            StartError::Remoting(RemotingError::Bind(BindError::Denied { .. })) => Exit::Denied,
-            StartError::Remoting(RemotingError::Bind(_)) => Exit::Unavailable,
+            StartError::Remoting(RemotingError::Bind(bind))
+            | StartError::Grpc(GrpcError::Bind(bind)) => match bind {
+                BindError::Denied { .. } => Exit::Denied,
+                _ => Exit::Unavailable,
+            },
+            StartError::Grpc(GrpcError::Reflection(_)) => Exit::Internal,
             StartError::Remoting(_) | StartError::Tls(_) => Exit::Config,
         };
         let failure = Self::new(exit, &error);
-        match &error {
-            StartError::Remoting(RemotingError::Bind(bind)) if bind.is_held() => {
+        match error.bind() {
+            Some(bind) if bind.is_held() => {
                 failure.hint("stop the other process, or move every port with --port-offset N")
             }
             _ => failure,
@@ -62,7 +81,7 @@ impl From<StartError> for Failure {
 }
 
 /// The rows of the banner.
-fn rows(running: &Running, checked: &Checked) -> Vec<Row> {
+fn rows(running: &Running, grpc: Option<SocketAddr>, checked: &Checked) -> Vec<Row> {
     let promise = checked.loaded.config.store.durability.word();
     let row = |protocol, address: Option<SocketAddr>, promise, hint: String| {
         address.map(|address| Row {
@@ -86,6 +105,7 @@ fn rows(running: &Running, checked: &Checked) -> Vec<Row> {
             promise,
             String::new(),
         ),
+        row("grpc", grpc, promise, "RocketMQ 5 gRPC clients".to_owned()),
     ]
     .into_iter()
     .flatten()
@@ -121,10 +141,13 @@ impl Node {
         // One budget for the whole node: a flood at one door cannot exhaust the process.
         let connections =
             Budget::new(usize::try_from(listen.max_connections).unwrap_or(usize::MAX));
-        let remoting = parts::remoting(&checked, connections);
-        let running = RemotingAdapter::start(hub.clone(), remoting, tls, adapters.clone()).await?;
+        let remoting = parts::remoting(&checked, Arc::clone(&connections));
+        let running =
+            RemotingAdapter::start(hub.clone(), remoting, tls.clone(), adapters.clone()).await?;
+        let grpc = parts::grpc(&checked, connections);
+        let grpc = GrpcAdapter::start(hub.clone(), grpc, tls, adapters.clone()).await?;
         Ok(Self {
-            rows: rows(&running, &checked),
+            rows: rows(&running, grpc.map(|grpc| grpc.address), &checked),
             is_ready: Arc::new(AtomicBool::new(true)),
             checked,
             folder,

@@ -23,8 +23,8 @@ pub use load::{Loaded, Override, Sources};
 pub use render::{default_file, show};
 pub use section::{Key, Section};
 pub use sections::{
-    Auth, Delivery, Groups, Limits, Listen, Log, Nameserver, Node, Register, Remoting, Retention,
-    Store, Tls, Topics, Transactions,
+    Auth, Delivery, Groups, Grpc, Limits, Listen, Log, Nameserver, Node, Register, Remoting,
+    Retention, Store, Tls, Topics, Transactions,
 };
 pub use setting::{Problem, Setting};
 pub use users::{User, Users};
@@ -66,6 +66,7 @@ config! {
     listen: Listen = "listen",
     nameserver: Nameserver = "listen.nameserver",
     remoting: Remoting = "listen.remoting",
+    grpc: Grpc = "listen.grpc",
     tls: Tls = "tls",
     auth: Auth = "auth",
     store: Store = "store",

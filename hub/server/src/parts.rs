@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossdock_grpc::GrpcConfig;
 use crossdock_hub::{DelayLevels, HubConfig, UserSeed};
 use crossdock_kit::Budget;
 use crossdock_remoting::{Credential, RemotingConfig};
@@ -141,5 +142,25 @@ pub(crate) fn remoting(checked: &Checked, connections: Arc<Budget>) -> RemotingC
         idle_timeout: config.listen.idle_timeout.0,
         held_pull_time_max: config.delivery.long_poll_max.0,
         ..RemotingConfig::default()
+    }
+}
+
+/// Settings of the RocketMQ 5 gRPC door.
+pub(crate) fn grpc(checked: &Checked, connections: Arc<Budget>) -> GrpcConfig {
+    let config = &checked.loaded.config;
+    let defaults = GrpcConfig::default();
+    GrpcConfig {
+        listen: checked.grpc,
+        connections,
+        handshake_timeout: config.listen.handshake_timeout.0,
+        request_bytes_max: config.grpc.max_request.bytes(),
+        body_bytes_max: config.limits.message_size.bytes(),
+        properties_bytes_max: config.limits.properties_size.bytes(),
+        held_poll_time_max: config
+            .delivery
+            .long_poll_max
+            .0
+            .min(defaults.held_poll_time_max),
+        ..defaults
     }
 }

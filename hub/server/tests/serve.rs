@@ -29,13 +29,15 @@ fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-const FREE_PORTS: [&str; 6] = [
+const FREE_PORTS: [&str; 8] = [
     "--set",
     "listen.nameserver.port=0",
     "--set",
     "listen.remoting.port=0",
     "--set",
     "listen.remoting.fast_port=0",
+    "--set",
+    "listen.grpc.port=0",
 ];
 
 /// A server that has said it is ready, and what it said before. Killed when dropped.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use crossdock_hub::rmq4::tail::behind_body;
 use crossdock_hub::{
     Action, Flavour, HubError, Message, Position, Publish, QueueChoice, ReadError, Resource,
     RetryPlan, TailSource, key_hash,
@@ -18,7 +19,6 @@ use crate::broker::Broker;
 use crate::dispatch::{Boxed, Call};
 use crate::error::Refusal;
 use crate::reply::{Answer, Reply};
-use crate::translate::incoming::behind_body;
 use crate::translate::outgoing::{Texts, texts};
 use crate::translate::scan::Scan;
 

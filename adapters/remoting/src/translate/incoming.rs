@@ -2,14 +2,16 @@
 //! topic with its length, property length, properties. Body and properties are slices of the
 //! socket buffer; what the broker adds is a small piece behind them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use crossdock_hub::rmq4::host;
+use crossdock_hub::rmq4::properties::put;
+use crossdock_hub::rmq4::tail::pieces;
 use crossdock_hub::{
     Decider, Durability, FilterKind, Flavour, Publish, QueueChoice, Topic, key_hash, tag_hash,
 };
-use crossdock_proto_remoting::record::head::{MAX_PROPERTIES, MAX_V1_TOPIC};
 use crossdock_proto_remoting::record::properties::{Properties, PropertyEdit, name};
 use crossdock_proto_remoting::record::{UniqKeySource, body_crc, sys_flag};
 use smallvec::{SmallVec, smallvec};
@@ -37,9 +39,9 @@ impl Stamp {
         uniq_keys: UniqKeySource,
     ) -> Self {
         let mut text = BytesMut::new();
-        put_property(&mut text, name::MSG_REGION, region);
-        put_property(&mut text, name::TRACE_ON, bool_text(trace_on));
-        put_property(&mut text, name::CLUSTER, cluster);
+        put(&mut text, name::MSG_REGION, region);
+        put(&mut text, name::TRACE_ON, bool_text(trace_on));
+        put(&mut text, name::CLUSTER, cluster);
         Self {
             text: text.freeze(),
             region: region.to_owned(),
@@ -52,17 +54,6 @@ impl Stamp {
 
 fn bool_text(value: bool) -> &'static str {
     if value { "true" } else { "false" }
-}
-
-fn put_property(out: &mut BytesMut, name: &str, value: &str) {
-    // An empty value cannot be expressed.
-    if value.is_empty() {
-        return;
-    }
-    out.put_slice(name.as_bytes());
-    out.put_u8(1);
-    out.put_slice(value.as_bytes());
-    out.put_u8(2);
 }
 
 /// Where a message goes and when.
@@ -139,7 +130,7 @@ impl Incoming<'_> {
             tag_hash: self.scan.tags.map_or(0, tag_hash),
             keys,
             born_ms: self.born_ms,
-            born_host: host(self.born_host),
+            born_host: host::write(self.born_host),
             attempt: self.attempt,
             due_ms: target.due_ms,
             decider: target.decider,
@@ -168,14 +159,14 @@ impl Incoming<'_> {
             out.put_u8(2);
         }
         if self.scan.uniq_key.is_none() {
-            put_property(out, name::UNIQ_KEY, uniq);
+            put(out, name::UNIQ_KEY, uniq);
         }
         out.put_slice(&stamp.text);
         if let Some(due) = target.due_ms {
-            put_property(out, name::REAL_TOPIC, target.topic.name.as_str());
-            put_property(out, name::REAL_QID, &target.queue.to_string());
+            put(out, name::REAL_TOPIC, target.topic.name.as_str());
+            put(out, name::REAL_QID, &target.queue.to_string());
             if target.is_timer {
-                put_property(out, name::TIMER_OUT_MS, &due.to_string());
+                put(out, name::TIMER_OUT_MS, &due.to_string());
             }
         }
         out.split().freeze()
@@ -228,7 +219,7 @@ pub(crate) fn batch_element(
         tag_hash: scan.tags.map_or(0, tag_hash),
         keys: keys.map(|key| key_hash(name, key)).collect(),
         born_ms: incoming.born_ms,
-        born_host: host(incoming.born_host),
+        born_host: host::write(incoming.born_host),
         attempt: incoming.attempt,
         sys_flags: flags as u32,
         user_flags: incoming.flag as u32,
@@ -246,48 +237,6 @@ fn tail(
     added: Bytes,
     scratch: &mut BytesMut,
 ) -> Result<SmallVec<[Bytes; 6]>, Refusal> {
-    let body_len = u32::try_from(body.len()).unwrap_or(u32::MAX);
     refill(scratch);
-    scratch.put_u32(body_len);
-    let lead = scratch.split().freeze();
-    let mut pieces: SmallVec<[Bytes; 6]> = smallvec![lead, body.clone()];
-    pieces.extend(behind_body(topic, properties, added, scratch)?);
-    pieces.retain(|piece| !piece.is_empty());
-    Ok(pieces)
-}
-
-/// The pieces of a tail behind its body.
-pub(crate) fn behind_body(
-    topic: &str,
-    properties: Bytes,
-    added: Bytes,
-    scratch: &mut BytesMut,
-) -> Result<[Bytes; 3], Refusal> {
-    let len = properties.len() + added.len();
-    if len > MAX_PROPERTIES {
-        let remark = format!("message properties of {len} bytes exceed {MAX_PROPERTIES}");
-        return Err(Refusal::new(
-            crossdock_proto_remoting::code::response::MESSAGE_ILLEGAL,
-            remark,
-        ));
-    }
-    if topic.len() > MAX_V1_TOPIC {
-        scratch.put_u16(topic.len() as u16);
-    } else {
-        scratch.put_u8(topic.len() as u8);
-    }
-    scratch.put_slice(topic.as_bytes());
-    scratch.put_u16(len as u16);
-    Ok([scratch.split().freeze(), properties, added])
-}
-
-/// An address as records carry it: address bytes, then the port.
-pub(crate) fn host(address: SocketAddr) -> SmallVec<[u8; 18]> {
-    let mut bytes = SmallVec::new();
-    match address.ip() {
-        IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
-    }
-    bytes.extend_from_slice(&address.port().to_be_bytes());
-    bytes
+    Ok(pieces(topic, body, properties, added, scratch)?)
 }

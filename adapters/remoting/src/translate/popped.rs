@@ -6,7 +6,8 @@ use crossdock_hub::{Flavour, Hub, Message};
 use crossdock_proto_remoting::record::head::write_tail;
 use crossdock_proto_remoting::record::properties::{Properties, name};
 
-use super::outgoing::{BODY_LEN, Joined, Parts, Records, texts};
+use super::outgoing::{Records, texts};
+use crossdock_hub::rmq4::tail::{BODY_LEN, Joined, Parts};
 
 /// What a delivery adds to a message.
 #[derive(Debug)]

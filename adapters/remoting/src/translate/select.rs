@@ -4,7 +4,7 @@
 use crossdock_hub::{Flavour, Message, SqlFilter};
 use crossdock_proto_remoting::record::properties::Properties;
 
-use super::outgoing::{Joined, Parts};
+use crossdock_hub::rmq4::tail::{Joined, Parts};
 
 /// True if the message is one this protocol can show and its properties satisfy the filter.
 pub(crate) fn wants(filter: &SqlFilter, message: &Message) -> bool {

@@ -157,6 +157,12 @@ impl Attributes {
         }
     }
 
+    pub(crate) fn declared_type(&self) -> Option<MessageType> {
+        self.get(MESSAGE_TYPE)?;
+        let declared = self.message_type();
+        (declared != MessageType::Unspecified).then_some(declared)
+    }
+
     pub(crate) fn durability(&self) -> Option<Durability> {
         match self.get(DURABILITY) {
             Some("written") => Some(Durability::Written),

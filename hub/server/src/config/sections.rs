@@ -69,6 +69,18 @@ section! {
 }
 
 section! {
+    /// The RocketMQ 5 gRPC protocol.
+    Grpc {
+        /// Whether RocketMQ 5 gRPC clients are served.
+        enabled: bool = true;
+        /// Its port; 0 takes a free one.
+        port: u16 = 8081;
+        /// Largest request; a batch of messages is one request.
+        max_request: Size = Size::mib(16);
+    }
+}
+
+section! {
     /// TLS, on the same ports as plain connections.
     Tls {
         /// "off", "permissive" (plain and TLS clients) or "require" (TLS clients only).

@@ -35,6 +35,7 @@ fn no_configuration_at_all_is_valid() {
         checked.remoting_fast,
         Some("127.0.0.1:10909".parse().unwrap())
     );
+    assert_eq!(checked.grpc, Some("127.0.0.1:8081".parse().unwrap()));
     assert_eq!(checked.advertise, None);
     assert!(!checked.node_name.is_empty() && checked.worker_threads > 0);
 }
@@ -266,7 +267,7 @@ fn incomplete_users_are_refused_without_showing_their_secrets() {
 
 #[test]
 fn settings_are_judged_against_each_other() {
-    assert_eq!(refused("[listen]\nport_offset = 60000\n").len(), 3);
+    assert_eq!(refused("[listen]\nport_offset = 60000\n").len(), 4);
     assert_eq!(
         refused("[listen.remoting]\nport = 9876\n"),
         ["listen.remoting.port"]
@@ -283,7 +284,7 @@ fn settings_are_judged_against_each_other() {
         refused("[tls]\ncert = \"/nowhere/cert.pem\"\n"),
         ["tls.cert", "tls.cert"]
     );
-    assert_eq!(refused("[limits]\nmessage_size = \"20MiB\"\n").len(), 2);
+    assert_eq!(refused("[limits]\nmessage_size = \"20MiB\"\n").len(), 3);
     assert_eq!(
         refused("[node]\nname = \"a b\"\nadvertise = \"host:1\"\n").len(),
         2

@@ -53,6 +53,7 @@ pub struct Checked {
     pub nameserver: Option<SocketAddr>,
     pub remoting: Option<SocketAddr>,
     pub remoting_fast: Option<SocketAddr>,
+    pub grpc: Option<SocketAddr>,
     pub users: Vec<SeedUser>,
     /// What registrations with foreign name servers are signed with.
     pub register_as: Option<AccessKey>,
@@ -75,7 +76,7 @@ impl Loaded {
         judge.store();
         judge.bounds();
         judge.log();
-        let [nameserver, remoting, remoting_fast] = judge.listeners(users.is_empty());
+        let [nameserver, remoting, remoting_fast, grpc] = judge.listeners(users.is_empty());
         let faults = judge.faults;
         if !faults.is_empty() {
             return Err(Faults(faults));
@@ -94,6 +95,7 @@ impl Loaded {
             nameserver,
             remoting,
             remoting_fast,
+            grpc,
             users,
             register_as,
             loaded: self,
@@ -153,7 +155,7 @@ impl Judge<'_> {
         name
     }
 
-    fn listeners(&mut self, has_no_user: bool) -> [Option<SocketAddr>; 3] {
+    fn listeners(&mut self, has_no_user: bool) -> [Option<SocketAddr>; 4] {
         let config = &self.loaded.config;
         let (nameserver, remoting) = (&config.nameserver, &config.remoting);
         let has_fast = remoting.enabled && remoting.fast_port != 0;
@@ -165,6 +167,7 @@ impl Judge<'_> {
             ),
             ("listen.remoting.port", remoting.enabled, remoting.port),
             ("listen.remoting.fast_port", has_fast, remoting.fast_port),
+            ("listen.grpc.port", config.grpc.enabled, config.grpc.port),
         ];
         let mut taken: Vec<(&str, u16)> = Vec::new();
         let addresses = wanted.map(|(key, is_enabled, port)| {
@@ -205,12 +208,14 @@ impl Judge<'_> {
             "expected at least 1".to_owned()
         });
         let frame_min = Size(config.limits.message_size.0 + FRAME_OVERHEAD);
-        let frame = config.remoting.max_frame;
-        self.demand(
-            frame >= frame_min && frame <= Size::gib(1),
-            "listen.remoting.max_frame",
-            || format!("expected {frame_min} (limits.message_size and a margin) to 1GiB"),
-        );
+        for (key, frame) in [
+            ("listen.remoting.max_frame", config.remoting.max_frame),
+            ("listen.grpc.max_request", config.grpc.max_request),
+        ] {
+            self.demand(frame >= frame_min && frame <= Size::gib(1), key, || {
+                format!("expected {frame_min} (limits.message_size and a margin) to 1GiB")
+            });
+        }
         addresses
     }
 

@@ -5,15 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::{BufMut, BytesMut};
 
+pub(super) use crossdock_proto_rmq4::tail::limit;
+pub use crossdock_proto_rmq4::tail::{
+    MAX_PROPERTIES, MAX_TOPIC, MAX_V1_TOPIC, Sizes, tail_len, write_tail,
+};
+use crossdock_proto_rmq4::tail::{is_v2, room};
+
 use super::{MAGIC_V1, MAGIC_V2, body_crc, sys_flag};
 use crate::error::RecordError;
-
-/// Longest topic the one-byte length of a V1 record may carry by upstream's own rule.
-pub const MAX_V1_TOPIC: usize = 127;
-/// Longest topic of a V2 record.
-pub const MAX_TOPIC: usize = i16::MAX as usize;
-/// Longest property text.
-pub const MAX_PROPERTIES: usize = i16::MAX as usize;
 
 /// The fixed fields of a record up to its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +29,6 @@ pub struct RecordHead {
     pub store_host: SocketAddr,
     pub reconsume_times: i32,
     pub prepared_transaction_offset: i64,
-}
-
-/// Lengths of the variable parts of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
-    pub body: usize,
-    pub topic: usize,
-    pub properties: usize,
 }
 
 impl RecordHead {
@@ -119,37 +110,6 @@ impl RecordHead {
     }
 }
 
-/// Bytes behind the body.
-pub fn tail_len(sizes: Sizes) -> usize {
-    let topic_word = if is_v2(sizes.topic) { 2 } else { 1 };
-    topic_word + sizes.topic + 2 + sizes.properties
-}
-
-/// Writes everything behind the body: topic and properties with their lengths.
-pub fn write_tail(topic: &str, properties: &str, out: &mut impl BufMut) -> Result<(), RecordError> {
-    limit("topic", topic.len(), MAX_TOPIC)?;
-    limit("properties", properties.len(), MAX_PROPERTIES)?;
-    let sizes = Sizes {
-        body: 0,
-        topic: topic.len(),
-        properties: properties.len(),
-    };
-    room(tail_len(sizes), "tail buffer", out)?;
-    if is_v2(topic.len()) {
-        out.put_u16(topic.len() as u16);
-    } else {
-        out.put_u8(topic.len() as u8);
-    }
-    out.put_slice(topic.as_bytes());
-    out.put_u16(properties.len() as u16);
-    out.put_slice(properties.as_bytes());
-    Ok(())
-}
-
-fn is_v2(topic_len: usize) -> bool {
-    topic_len > MAX_V1_TOPIC
-}
-
 fn host_len(host: SocketAddr) -> usize {
     if host.is_ipv6() { 20 } else { 8 }
 }
@@ -160,21 +120,4 @@ pub(super) fn put_host(host: SocketAddr, out: &mut impl BufMut) {
         IpAddr::V6(ip) => out.put_slice(&ip.octets()),
     }
     out.put_i32(i32::from(host.port()));
-}
-
-pub(super) fn limit(what: &'static str, len: usize, max: usize) -> Result<(), RecordError> {
-    if len > max {
-        Err(RecordError::TooLong { what, len, max })
-    } else {
-        Ok(())
-    }
-}
-
-/// A `BufMut` over fixed memory panics when it is full, so its room is asked for first.
-fn room(len: usize, what: &'static str, out: &impl BufMut) -> Result<(), RecordError> {
-    if out.remaining_mut() < len {
-        Err(RecordError::Truncated(what))
-    } else {
-        Ok(())
-    }
 }

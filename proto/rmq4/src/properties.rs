@@ -1,15 +1,15 @@
 //! The property text of a message: `name 0x01 value 0x02 …`. Texts are read in place and edited
 //! by copying what an edit does not touch, so unknown properties survive byte for byte.
 
-pub mod name;
-
 use std::borrow::Cow;
 
 use bytes::BytesMut;
 use smallvec::SmallVec;
 
-use super::head::MAX_PROPERTIES;
 use crate::error::RecordError;
+use crate::tail::MAX_PROPERTIES;
+
+pub use crate::name;
 
 const NAME_END: char = '\u{1}';
 const VALUE_END: char = '\u{2}';
@@ -57,6 +57,17 @@ impl<'a> Properties<'a> {
 fn split(fragment: &str) -> Option<(&str, &str)> {
     let (name, value) = fragment.split_once(NAME_END)?;
     (!name.is_empty() && !value.is_empty()).then_some((name, value))
+}
+
+/// Appends one property. An empty value cannot be expressed and is left out.
+pub fn put(out: &mut BytesMut, name: &str, value: &str) {
+    if value.is_empty() {
+        return;
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\x01");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\x02");
 }
 
 /// Changes to a property text, applied together in one copy.
