@@ -886,3 +886,29 @@ async fn members_that_pop_and_members_that_pull_share_the_queues_of_a_topic() {
     rest.sort_unstable();
     assert_eq!(rest, ["0", "1"]);
 }
+
+#[tokio::test]
+async fn a_member_that_only_pops_leaves_no_retry_behind_next_to_one_that_pulls() {
+    let door = Door::start().await;
+    door.create_topic("T", 2).await;
+    let (mut puller, mut popper) = (door.broker().await, door.broker().await);
+    // By name the one that pops is first, so the only queue of the retry topic is its share.
+    for (client, id) in [(&mut popper, "a"), (&mut puller, "b")] {
+        assert_eq!(client.ask(heartbeat(id, "g", "T", "*", 1)).await.code, 0);
+    }
+    assert_eq!(pop(&mut popper, &pop_of("T")).await.code, 210);
+    popper.publish("T", 1, "returned", "").await;
+    let header = PullMessage {
+        sub_version: 1,
+        ..common::pull_header("g", "T", 1, 0, 0)
+    };
+    let pulled = Pulled::of(puller.ask_with(request::PULL_MESSAGE, &header).await);
+    send_back(&mut puller, "T", &pulled.messages[0]).await;
+    let waiting = PopMessage {
+        poll_time: 10_000,
+        ..pop_of("T")
+    };
+    let popped = pop(&mut popper, &waiting).await;
+    assert_eq!(popped.bodies(), ["returned"]);
+    assert_eq!(popped.messages[0].head.reconsume_times, 1);
+}

@@ -141,7 +141,7 @@ mod tests {
                 home,
                 broker: "node-a",
                 queue: 7,
-                offset: u64::MAX,
+                offset: i64::MAX as u64,
             };
             assert_eq!(Handle::parse(&handle.to_text()), Some(handle));
         }
