@@ -88,7 +88,7 @@ impl SendTrace {
     }
 
     /// Records what became of the send. `None`: nobody waits for it.
-    pub(crate) fn end(self: Box<Self>, outcome: Option<&Result<Receipt, AppendError>>) {
+    pub(crate) fn end(self, outcome: Option<&Result<Receipt, AppendError>>) {
         let took = u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX);
         let receipt: Option<&Receipt> = outcome.and_then(|outcome| outcome.as_ref().ok());
         let is_failed = outcome.is_some_and(Result::is_err);

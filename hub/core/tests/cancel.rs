@@ -1,4 +1,5 @@
 //! Taking back scheduled messages: what is cancelled is never delivered, and what is delivered was not cancelled.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 mod common;
 

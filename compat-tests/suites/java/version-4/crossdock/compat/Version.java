@@ -7,6 +7,7 @@ import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.impl.MQClientAPIImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.common.protocol.header.QueryConsumerOffsetRequestHeader;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
@@ -54,6 +55,11 @@ public final class Version {
             }
             throw error;
         }
+    }
+
+    /** A request and its reply. */
+    public static Message request(DefaultMQProducer producer, Message message, long limitMs) throws Exception {
+        return producer.request(message, limitMs);
     }
 
     /** Takes back a timer message; the id of what was taken back. */

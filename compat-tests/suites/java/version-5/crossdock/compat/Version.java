@@ -1,12 +1,17 @@
 package crossdock.compat;
 
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.impl.MQClientAPIImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.header.QueryConsumerOffsetRequestHeader;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
@@ -53,6 +58,32 @@ public final class Version {
                 return 0;
             }
             throw error;
+        }
+    }
+
+    /**
+     * A request and its reply. This client's own waiting method gives up as soon as the request is stored (Apache's issue
+     * 9319), and its other one says so by a call without a reply.
+     */
+    public static Message request(DefaultMQProducer producer, Message message, long limitMs) throws Exception {
+        CompletableFuture<Message> replied = new CompletableFuture<>();
+        producer.request(message, new RequestCallback() {
+            @Override
+            public void onSuccess(Message reply) {
+                if (reply != null) {
+                    replied.complete(reply);
+                }
+            }
+
+            @Override
+            public void onException(Throwable error) {
+                replied.completeExceptionally(error);
+            }
+        }, limitMs);
+        try {
+            return replied.get(limitMs + Scope.LIMIT_MS, TimeUnit.MILLISECONDS);
+        } catch (ExecutionException error) {
+            throw error.getCause() instanceof Exception cause ? cause : error;
         }
     }
 
