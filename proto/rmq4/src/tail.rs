@@ -121,7 +121,7 @@ fn put_topic(topic: &str, out: &mut impl BufMut) {
 #[derive(Debug, Clone, Copy)]
 pub struct Joined<'a>(pub &'a [u8], pub &'a [u8]);
 
-impl Joined<'_> {
+impl<'a> Joined<'a> {
     fn len(self) -> usize {
         self.0.len() + self.1.len()
     }
@@ -143,7 +143,7 @@ impl Joined<'_> {
     }
 
     /// The bytes of a range, in up to two pieces.
-    fn range(&self, from: usize, len: usize) -> (&[u8], &[u8]) {
+    fn range(&self, from: usize, len: usize) -> (&'a [u8], &'a [u8]) {
         let to = from.saturating_add(len);
         let split = self.0.len();
         let first = self.0.get(from.min(split)..to.min(split));
@@ -186,6 +186,12 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// The property text in the tail they were read from, in up to two pieces.
+    #[must_use]
+    pub fn properties<'t>(&self, tail: Joined<'t>) -> (&'t [u8], &'t [u8]) {
+        tail.range(self.properties_at, self.sizes.properties)
+    }
+
     /// Reads the lengths; `None` if they do not add up.
     pub fn of(tail: Joined<'_>) -> Option<Self> {
         let body = tail.number(0, BODY_LEN)?;
@@ -253,6 +259,8 @@ mod tests {
                 assert_eq!(joined.text(parts.topic_at, topic.len()).unwrap(), topic);
                 assert_eq!(joined.text(parts.properties_at, 4).unwrap(), "A\u{1}b\u{2}");
                 assert_eq!(joined.crc(4, 5), crate::body_crc(b"hello"));
+                let (first, second) = parts.properties(joined);
+                assert_eq!([first, second].concat(), b"A\x01b\x02");
             }
         }
     }
