@@ -259,6 +259,8 @@ mod tests {
                 assert_eq!(joined.text(parts.topic_at, topic.len()).unwrap(), topic);
                 assert_eq!(joined.text(parts.properties_at, 4).unwrap(), "A\u{1}b\u{2}");
                 assert_eq!(joined.crc(4, 5), crate::body_crc(b"hello"));
+                let (first, second) = parts.properties(joined);
+                assert_eq!([first, second].concat(), b"A\x01b\x02");
             }
         }
     }
