@@ -33,7 +33,7 @@ pub type Receipt = SmallVec<[Placed; 1]>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The disk, or the share of it the log may use, is full. Did not happen; reads go on.
-    #[error("the log is full")]
+    #[error("the log is full: the disk, or what the log may take of it, has no room")]
     Full,
     /// More bytes wait to be appended than the queue may hold. Did not happen; try again.
     #[error("the append queue is full")]
