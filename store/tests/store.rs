@@ -1,11 +1,18 @@
 //! The whole store on real files: what is acknowledged is readable, in order, across restarts.
-#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests may unwrap, and one panics on purpose"
+)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossdock_store::api::{Boundary, ReadLimits, ReadStatus, TagFilter};
+use crossdock_store::api::{
+    AppendError, Batch, Boundary, Completion, Done, ReadLimits, ReadStatus, Receipt, TagFilter,
+};
 use crossdock_store::change::Change;
 use crossdock_store::engine::Role;
 use crossdock_store::log::LogConfig;
@@ -284,4 +291,46 @@ async fn a_closed_store_refuses_and_a_second_open_is_told_of_the_lock() {
         .await;
     assert!(refused.is_err());
     assert_eq!(*store.role().borrow(), Role::Closed);
+}
+
+/// A caller whose completion fails.
+#[derive(Debug)]
+struct Broken;
+
+impl Completion for Broken {
+    fn complete(&self, _token: u64, _outcome: Result<&Receipt, AppendError>) {
+        panic!("a caller fails");
+    }
+
+    fn flush(&self) {}
+}
+
+#[tokio::test]
+async fn a_panic_of_whoever_writes_fences_the_log_and_reading_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let append = |body| {
+        let record = text(1, body, 0);
+        store.append(smallvec![record], Durability::Written)
+    };
+    append("a").await.unwrap();
+    let batch = Batch {
+        records: smallvec![text(1, "b", 0)],
+        durability: Durability::Written,
+        done: Done::Shared(Arc::new(Broken), 7),
+    };
+    store.add(batch).unwrap();
+    let driven = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.drive()));
+    assert!(
+        driven.is_err(),
+        "a few records are written by the caller itself"
+    );
+    assert_eq!(append("c").await.unwrap_err(), AppendError::Fenced);
+    // The block of the failed caller is in the log: its outcome was unknown.
+    assert_eq!(store.bounds(QueueId(1)).unwrap().max, 2);
+    store.close();
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.bounds(QueueId(1)).unwrap().max, 2);
+    store.close();
 }

@@ -211,6 +211,14 @@ impl Core {
         self.placed.clear();
     }
 
+    /// Ends the log after a fault of the program: what was being written is unknown, and nothing more is.
+    pub fn give_up(&mut self) {
+        tracing::error!("the log is fenced after a panic");
+        self.fenced = true;
+        self.take_back(AppendError::Fenced);
+        self.flush_sinks();
+    }
+
     /// Begins a sync of what is written that runs beside further steps; `None` if everything is durable.
     #[must_use]
     pub fn begin_sync(&mut self) -> Option<Arc<SyncJob>> {

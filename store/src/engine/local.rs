@@ -7,6 +7,7 @@
 //! whichever the block's strictest append asks for.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
@@ -185,7 +186,13 @@ impl Pen {
     fn write(&mut self, shared: &Shared) {
         while !self.batches.is_empty() {
             let now_ms = self.clock.now_ms();
-            self.core.step(&mut self.batches, now_ms);
+            let step = AssertUnwindSafe(|| self.core.step(&mut self.batches, now_ms));
+            if let Err(panic) = catch_unwind(step) {
+                // Callers write as well, and a caught panic of theirs must not leave half a block to the next one.
+                self.core.give_up();
+                self.publish(shared);
+                resume_unwind(panic);
+            }
             self.publish(shared);
         }
     }
