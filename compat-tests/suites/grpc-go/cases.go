@@ -536,7 +536,7 @@ func tagFilter(s *scope) error {
 func sqlFilter(s *scope) error {
 	filter := rmq.NewFilterExpressionWithType("price > 10 AND region IN ('a', 'b')", rmq.SQL92)
 	return s.filtered(filter, []string{"a", "b"}, func(m *rmq.Message, region string) {
-		m.AddProperty("price", "11.5")
+		m.AddProperty("price", "11")
 		m.AddProperty("region", region)
 	})
 }

@@ -13,7 +13,7 @@ use crossdock_harness::workspace;
 
 use crate::driver;
 use crate::options::RunOptions;
-use crate::report::{Outcome, Report};
+use crate::report::Report;
 use servers::Servers;
 
 /// Starts the servers, runs one driver against them and reports its cases. `command` is the driver; it gets the
@@ -33,22 +33,11 @@ pub(crate) fn run(suite: &str, mut command: Command, options: &RunOptions) -> Re
     for (key, value) in servers.settings() {
         command.arg(format!("{key}={value}"));
     }
-    // Printed below, when the ledger has been consulted.
-    let mut raw = Report::default();
-    driver::run(&mut command, "driver", &home, "", &mut raw, |word| {
+    let mut report = Report::new(options);
+    report.excuse(ledger::excuses(options.target, suite));
+    driver::run(&mut command, "driver", &home, "", &mut report, |word| {
         servers.control(word)
     })?;
-    let mut report = Report::new(options);
-    for case in raw.cases {
-        let outcome = match case.outcome {
-            Outcome::Failed(reason) => match ledger::excuse(options.target, suite, &case.name) {
-                Some(excuse) => Outcome::Skipped(format!("{excuse} ({reason})")),
-                None => Outcome::Failed(reason),
-            },
-            other => other,
-        };
-        report.add(&case.name, outcome);
-    }
     if !report.has_passed() {
         eprintln!(
             "the driver's output is in {}\n{}",

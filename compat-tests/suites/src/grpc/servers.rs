@@ -190,6 +190,7 @@ fn start_apache(files: &Certificate, credentials: Option<&Credentials>) -> Resul
     let mut broker = BrokerOptions::new("hub", nameserver.address())
         .patient()
         .set("enablePropertyFilter", true)
+        .set("recallMessageEnable", true)
         .set("transactionCheckInterval", APACHE_CHECK_MS)
         .set("transactionTimeOut", APACHE_CHECK_MS);
     let mut proxy: Vec<(&str, String)> = vec![
@@ -198,25 +199,22 @@ fn start_apache(files: &Certificate, credentials: Option<&Credentials>) -> Resul
     ];
     if let Some(user) = credentials {
         let (access, secret) = (&user.access_key, &user.secret_key);
-        let keys = [
-            (
+        let user = format!("{{\"username\":\"{access}\",\"password\":\"{secret}\"}}");
+        let inner = format!("{{\"accessKey\":\"{access}\",\"secretKey\":\"{secret}\"}}");
+        broker = broker
+            .set("authenticationEnabled", true)
+            .set(
                 "authenticationMetadataProvider",
-                "org.apache.rocketmq.auth.authentication.provider.LocalAuthenticationMetadataProvider".to_owned(),
-            ),
-            (
-                "initAuthenticationUser",
-                format!("{{\"username\":\"{access}\",\"password\":\"{secret}\"}}"),
-            ),
-            (
-                "innerClientAuthenticationCredentials",
-                format!("{{\"accessKey\":\"{access}\",\"secretKey\":\"{secret}\"}}"),
-            ),
-        ];
-        broker = broker.set("authenticationEnabled", true);
-        for (key, value) in keys {
-            broker = broker.set(key, &value);
-            proxy.push((key, value));
-        }
+                "org.apache.rocketmq.auth.authentication.provider.LocalAuthenticationMetadataProvider",
+            )
+            .set("initAuthenticationUser", user)
+            .set("innerClientAuthenticationCredentials", &inner);
+        // The Proxy asks the broker inside it.
+        proxy.push((
+            "authenticationMetadataProvider",
+            "org.apache.rocketmq.proxy.auth.ProxyAuthenticationMetadataProvider".to_owned(),
+        ));
+        proxy.push(("innerClientAuthenticationCredentials", inner));
     }
     let mut options = ProxyOptions::new(broker).set("tlsTestModeEnable", false);
     if credentials.is_some() {

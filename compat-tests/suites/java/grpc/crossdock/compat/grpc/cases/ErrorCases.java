@@ -21,6 +21,7 @@ public final class ErrorCases {
         cases.add(Case.shared("unknown_topic_is_an_error", ErrorCases::unknownTopic));
         cases.add(Case.shared("wrong_message_type_is_refused", ErrorCases::wrongType));
         cases.add(Case.shared("bad_input_is_refused", ErrorCases::badInput));
+        cases.add(Case.shared("senseless_filter_is_refused", ErrorCases::senselessFilter));
     }
 
     private static void refused(String what, Class<?> kind, String code, Callable<?> action) {
@@ -80,11 +81,15 @@ public final class ErrorCases {
                 () -> consumer.receive(1, Duration.ofMillis(1)));
         refused("an invisible time of two days", BadRequestException.class, "40011",
                 () -> consumer.receive(1, Duration.ofDays(2)));
-        SimpleConsumer senseless = scope.simple(scope.configuration().build(), scope.group("-sql", "concurrent", 16),
-                topic, Scope.sql("price >"));
-        refused("a senseless filter", BadRequestException.class, "40010", () -> senseless.receive(1, Scope.SHORT));
         producer.send(Scope.plain(topic, "still fine"));
         Scope.take(consumer, 1);
+    }
+
+    private static void senselessFilter(Scope scope) throws Exception {
+        String topic = scope.topic("NORMAL");
+        SimpleConsumer consumer =
+                scope.simple(scope.configuration().build(), scope.group(), topic, Scope.sql("price >"));
+        refused("a senseless filter", BadRequestException.class, "40010", () -> consumer.receive(1, Scope.SHORT));
     }
 
     private static void expiredHandle(Scope scope) throws Exception {

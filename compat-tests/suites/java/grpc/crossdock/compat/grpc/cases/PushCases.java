@@ -14,7 +14,7 @@ import org.apache.rocketmq.client.apis.producer.Producer;
 /** Consumers that are called. */
 public final class PushCases {
     /** Longer than the first lease of a message that a push consumer works on. */
-    private static final long SLOW_MS = 70_000;
+    private static final long SLOW_MS = 65_000;
 
     private PushCases() {}
 

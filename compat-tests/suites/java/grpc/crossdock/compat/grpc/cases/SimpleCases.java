@@ -162,7 +162,7 @@ public final class SimpleCases {
         Producer producer = scope.producer(topic);
         record Sample(String body, String price, String region, String vip) {}
         List<Sample> samples = List.of(new Sample("m0", "11", "eu", null), new Sample("m1", "10", "eu", null),
-                new Sample("m2", "99.5", "us", null), new Sample("m3", "99", "asia", null),
+                new Sample("m2", "99", "us", null), new Sample("m3", "99", "asia", null),
                 new Sample("m4", "1", "asia", "yes"), new Sample("m5", null, "eu", null));
         for (Sample sample : samples) {
             var message = Scope.message(topic, sample.body()).addProperty("region", sample.region());
