@@ -167,7 +167,7 @@ const cases = [
       equal([topic, 'tag-é', [`key-${body}`, 'second'], 1], [view.topic, view.tag, view.keys, view.deliveryAttempt],
         'topic, tag, keys and attempt');
       equal('grün', view.properties.get('colour'), 'property');
-      equal(false, view.corrupted, 'corrupted');
+      equal(false, Boolean(view.corrupted), 'corrupted');
     }
     equal(0, ids.size, 'messages that did not come');
     await nothingMore(consumer, 'after the acknowledgements');
