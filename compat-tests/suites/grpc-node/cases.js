@@ -241,6 +241,30 @@ const cases = [
     await producer.send(message(topic, 'm'));
   },
 
+  async function forged_handle_is_refused(scope) {
+    const topic = await scope.topic('NORMAL');
+    const consumer = await scope.simple(await scope.group(), topic);
+    await (await scope.producer(topic)).send(message(topic, 'mine'));
+    const [view] = await receive(consumer, 1, LONG_MS);
+    for (const receiptHandle of ['forged', 'x'.repeat(5_000), view.receiptHandle + '0'.repeat(50)]) {
+      const forged = Object.assign(Object.create(Object.getPrototypeOf(view)), view, { receiptHandle });
+      await refused(`an acknowledgement with ${receiptHandle.slice(0, 10)}`, /40013/, () => consumer.ack(forged));
+      await refused('a change', /40013/, () => consumer.changeInvisibleDuration(forged, 20_000));
+    }
+    await consumer.ack(view);
+    await nothingMore(consumer, 'after the acknowledgement');
+  },
+
+  // This client can miss settings that arrive before the routes of all its topics.
+  async function producer_of_many_topics_starts(scope) {
+    const topics = [];
+    for (let i = 0; i < 6; i++) topics.push(await scope.topic('NORMAL', 1, `-${i}`));
+    let producer;
+    scope.producer(topics).then(started => { producer = started; }, error => console.error(error));
+    await eventually('the start', 30_000, () => producer);
+    for (const topic of topics) await producer.send(message(topic, 'm'));
+  },
+
   async function auth_right(scope) {
     const { topic, group } = await secret(scope);
     await pushes(scope, topic, group, 10, scope.secured());

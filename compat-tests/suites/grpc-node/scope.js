@@ -64,8 +64,9 @@ class Scope {
     return client;
   }
 
-  producer(topic, options = this.open(), checker = undefined) {
-    return this.start(new Producer({ ...options, topics: [topic], checker }));
+  /** Of one topic, or of several. */
+  producer(topics, options = this.open(), checker = undefined) {
+    return this.start(new Producer({ ...options, topics: [topics].flat(), checker }));
   }
 
   simple(consumerGroup, topic, filter = '*', options = this.open()) {

@@ -1,9 +1,10 @@
 //! The servers of a gRPC suite: one that anyone may use and one that wants signatures, each with a gRPC door and a
 //! remoting door. Ours, or real Apache Proxies in local mode with a name server each.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use crossdock_harness::{BrokerOptions, Crossdock, NameServer, Options, Proxy, ProxyOptions};
@@ -16,6 +17,7 @@ use crate::options::Target;
 
 /// Apache looks for undecided transactions this often, and at those this old: the default of 30 s is a long test.
 const APACHE_CHECK_MS: u32 = 2_000;
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
 enum Server {
@@ -179,10 +181,13 @@ fn start_crossdock(files: &Certificate, credentials: Option<&Credentials>) -> Re
             user.access_key, user.secret_key
         ));
     }
-    Crossdock::start(Options {
+    let server = Crossdock::start(Options {
         config: Some(config),
         ..Options::default()
-    })
+    })?;
+    TcpStream::connect_timeout(&server.grpc(), CONNECT_LIMIT)
+        .with_context(|| format!("the server does not listen for gRPC at {}", server.grpc()))?;
+    Ok(server)
 }
 
 fn start_apache(files: &Certificate, credentials: Option<&Credentials>) -> Result<Server> {
