@@ -14,6 +14,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
@@ -28,6 +29,7 @@ public final class SendCases {
         cases.add(Case.shared("send_async", SendCases::async));
         cases.add(Case.shared("large_and_binary_bodies", SendCases::bodies));
         cases.add(Case.shared("fifo_keeps_order_per_group", SendCases::fifo));
+        cases.add(Case.shared("namespaces_are_separate", SendCases::namespaces));
         cases.add(Case.shared("undeclared_topic_is_looked_up_on_send", SendCases::undeclared));
     }
 
@@ -116,6 +118,25 @@ public final class SendCases {
             Check.equal(next.getOrDefault(parts[0], 0), Integer.valueOf(parts[1]), "next of group " + parts[0]);
             next.merge(parts[0], 1, (old, one) -> Integer.parseInt(parts[1]) + 1);
             next.putIfAbsent(parts[0], 1);
+        }
+    }
+
+    private static void namespaces(Scope scope) throws Exception {
+        String topic = scope.freshTopic("");
+        String group = scope.freshGroup("");
+        for (String namespace : List.of("left", "right")) {
+            // The name that remoting clients see.
+            scope.driver.control("topic " + namespace + "%" + topic + " NORMAL 4");
+            scope.driver.control("group " + namespace + "%" + group + " concurrent 16");
+        }
+        for (String namespace : List.of("left", "right")) {
+            var configuration = scope.configuration().setNamespace(namespace).build();
+            SimpleConsumer consumer = scope.simple(configuration, group, topic, FilterExpression.SUB_ALL);
+            scope.producer(configuration, null, topic).send(Scope.plain(topic, namespace));
+            MessageView message = Scope.take(consumer, 1).get(0);
+            Check.equal(namespace, Inbox.text(message), "body");
+            Check.equal(topic, message.getTopic(), "topic");
+            Scope.nothingMore(consumer, "of the other namespace");
         }
     }
 

@@ -27,6 +27,8 @@ public final class SimpleCases {
         cases.add(Case.shared("simple_change_invisible_duration", SimpleCases::change));
         cases.add(Case.shared("simple_extend_invisible_duration", SimpleCases::extend));
         cases.add(Case.shared("simple_fifo_blocks_until_ack", SimpleCases::fifo));
+        cases.add(Case.shared("simple_fifo_redelivery_keeps_order", SimpleCases::fifoRedelivery));
+        cases.add(Case.shared("simple_fifo_redelivery_counts_attempts", SimpleCases::fifoAttempts));
         cases.add(Case.shared("simple_members_share_the_messages", SimpleCases::share));
         cases.add(Case.shared("simple_groups_are_independent", SimpleCases::independent));
         cases.add(Case.shared("empty_poll_waits", SimpleCases::emptyPoll));
@@ -94,6 +96,44 @@ public final class SimpleCases {
         Scope.nothingMore(consumer, "while the first is not acknowledged");
         consumer.ack(batch.get(0));
         Check.equal("second", Inbox.text(Scope.take(consumer, 1).get(0)), "after the acknowledgement");
+    }
+
+    private static void fifoRedelivery(Scope scope) throws Exception {
+        String topic = scope.topic("", "FIFO", 1);
+        SimpleConsumer consumer = scope.simple(scope.group("", "orderly", Scope.RETRIES), topic);
+        Producer producer = scope.producer(topic);
+        for (String body : Scope.texts("f-", 4)) {
+            producer.send(Scope.message(topic, body).setMessageGroup("one").build());
+        }
+        List<MessageView> batch = new ArrayList<>();
+        while (batch.isEmpty()) {
+            batch.addAll(consumer.receive(3, Scope.SHORT));
+        }
+        List<String> first = batch.stream().map(Inbox::text).toList();
+        Check.equal(Scope.texts("f-", first.size()), first, "first batch");
+        consumer.ack(batch.get(0));
+        // What was not acknowledged comes again before anything later does.
+        List<String> rest = new ArrayList<>();
+        long deadline = System.currentTimeMillis() + Scope.LIMIT_MS;
+        while (rest.size() < 3) {
+            Check.that(System.currentTimeMillis() < deadline, "only %s came after %s", rest, first);
+            for (MessageView message : consumer.receive(16, Scope.LONG)) {
+                rest.add(Inbox.text(message));
+                consumer.ack(message);
+            }
+        }
+        Check.equal(List.of("f-1", "f-2", "f-3"), rest, "order of what is left");
+    }
+
+    private static void fifoAttempts(Scope scope) throws Exception {
+        String topic = scope.topic("", "FIFO", 1);
+        SimpleConsumer consumer = scope.simple(scope.group("", "orderly", Scope.RETRIES), topic);
+        scope.producer(topic).send(Scope.message(topic, "again").setMessageGroup("one").build());
+        List<Integer> attempts = new ArrayList<>();
+        for (int i = 0; i < 3; i++) {
+            attempts.add(Scope.receive(consumer, 1, Scope.SHORT).get(0).getDeliveryAttempt());
+        }
+        Check.equal(List.of(1, 2, 3), attempts, "attempts");
     }
 
     private static void share(Scope scope) throws Exception {
