@@ -137,6 +137,8 @@ fn launch(options: &ProxyOptions, home: &Path, ports: &Ports) -> Result<Managed>
     let class_path = java::join(&[&java::logging(), &jars]);
     let mut command = java::java(&class_path, home, options.broker.heap_mib);
     command
+        // It keeps what it has no configured place for where it was started.
+        .current_dir(home)
         .env("ROCKETMQ_HOME", home)
         .args(&options.broker.jvm)
         .arg("org.apache.rocketmq.proxy.ProxyStartup")

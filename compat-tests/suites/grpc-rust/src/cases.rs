@@ -451,11 +451,19 @@ async fn auth_wrong(scope: Scope) -> Outcome {
     ];
     for door in doors {
         let producer = scope.producer_at(&door, &topic).await;
-        refused(producer.err().map_or(Ok(()), Err), "UNAUTHORIZED", "a producer")?;
+        refused(
+            producer.err().map_or(Ok(()), Err),
+            "UNAUTHORIZED",
+            "a producer",
+        )?;
         let consumer = scope
             .consumer_at(&door, &group, &topic, FilterType::Tag, "*")
             .await;
-        refused(consumer.err().map_or(Ok(()), Err), "UNAUTHORIZED", "a consumer")?;
+        refused(
+            consumer.err().map_or(Ok(()), Err),
+            "UNAUTHORIZED",
+            "a consumer",
+        )?;
     }
     Ok(())
 }

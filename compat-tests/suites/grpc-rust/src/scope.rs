@@ -195,6 +195,7 @@ impl Scope {
         inner.start().await?;
         Ok(Consumer {
             inner,
+            may_be_late: self.settings.get("target")? == "apache",
             topic: topic.to_owned(),
             filter: FilterExpression::new(kind, filter),
         })
@@ -217,6 +218,9 @@ fn client(door: &Door) -> ClientOption {
 /// A simple consumer of one topic.
 pub struct Consumer {
     pub inner: SimpleConsumer,
+    /// The real Proxy answers an empty poll a tenth of a second before this client gives it up, which is too late on a
+    /// busy machine.
+    may_be_late: bool,
     topic: String,
     filter: FilterExpression,
 }
@@ -226,7 +230,12 @@ impl Consumer {
         let received = self
             .inner
             .receive_with(&self.topic, &self.filter, batch, invisible);
-        Ok(received.await?)
+        match received.await {
+            Err(error) if self.may_be_late && format!("{error:?}").contains("Timeout expired") => {
+                Ok(Vec::new())
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Receives until so many messages came, without acknowledging any.
