@@ -320,11 +320,8 @@ async fn a_panic_of_whoever_writes_fences_the_log_and_reading_goes_on() {
         done: Done::Shared(Arc::new(Broken), 7),
     };
     store.add(batch).unwrap();
-    let driven = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.drive()));
-    assert!(
-        driven.is_err(),
-        "a few records are written by the caller itself"
-    );
+    // This thread writes, or the log's own if it was awake.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.drive()));
     assert_eq!(append("c").await.unwrap_err(), AppendError::Fenced);
     // The block of the failed caller is in the log: its outcome was unknown.
     assert_eq!(store.bounds(QueueId(1)).unwrap().max, 2);

@@ -19,7 +19,7 @@ fn everything_sent_is_consumed_once_and_in_order_with_both_encodings() {
         return;
     }
     let nameserver = NameServer::start().unwrap();
-    let broker = Broker::start(BrokerOptions::new("peer", nameserver.address())).unwrap();
+    let broker = Broker::start(BrokerOptions::new("peer", nameserver.address()).patient()).unwrap();
     for (topic, encoding) in [("json", Encoding::Json), ("binary", Encoding::Binary)] {
         let mut admin = Admin::connect(broker.address()).unwrap();
         admin.create_topic(topic, QUEUES).unwrap();

@@ -227,7 +227,8 @@ impl Shared {
     fn write(&self) {
         loop {
             let open = self.inbox.wait(IDLE);
-            while self.write_round() {
+            // After a panic the log is fenced, and whoever asks is told so.
+            while catch_unwind(AssertUnwindSafe(|| self.write_round())).unwrap_or(true) {
                 self.throttle();
             }
             if !open {
