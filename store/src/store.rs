@@ -253,7 +253,8 @@ impl Store {
                     // Whoever else is ready to append joins the block.
                     tokio::task::yield_now().await;
                     self.drive();
-                    return outcome.await.unwrap_or(Err(AppendError::Closed));
+                    // Without an answer nobody knows.
+                    return outcome.await.unwrap_or(Err(AppendError::Fenced));
                 }
                 Err(refused) if refused.error == AppendError::Busy => {
                     batch = refused.batch;
