@@ -426,6 +426,34 @@ async fn tags_are_compared_and_not_only_their_hashes() {
 }
 
 #[tokio::test]
+async fn a_pop_selects_by_properties() {
+    let door = Door::start().await;
+    door.create_topic("T", 1).await;
+    let mut client = door.broker().await;
+    for price in ["5", "15", "25"] {
+        let text = props(&[("price", price)]);
+        client.publish("T", 0, price, &text).await;
+    }
+    let selected = PopMessage {
+        exp: Some("price > 10"),
+        exp_type: Some("SQL92"),
+        ..pop_of("T")
+    };
+    let popped = pop(&mut client, &selected).await;
+    assert_eq!(popped.bodies(), ["15", "25"]);
+    for message in &popped.messages {
+        assert_eq!(ack(&mut client, message).await, 0);
+    }
+    assert_eq!(position(&door, "T", 0), Some(3));
+    let faulty = PopMessage {
+        exp: Some("price >"),
+        exp_type: Some("SQL92"),
+        ..pop_of("T")
+    };
+    assert_eq!(pop(&mut client, &faulty).await.code, 23);
+}
+
+#[tokio::test]
 async fn a_pop_waits_for_a_message_and_gives_up_when_its_time_is_up() {
     let door = Door::start().await;
     door.create_topic("T", 4).await;

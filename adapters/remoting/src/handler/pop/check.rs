@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossdock_hub::{
-    Group, GroupName, Message, Perm, RETRY_PREFIX, StartAt, Subscription, TagFilter, Topic,
-    TopicName,
+    Expression, Group, GroupName, Hub, Message, Perm, RETRY_PREFIX, StartAt, Subscription,
+    TagFilter, Topic, TopicName,
 };
 use crossdock_proto_remoting::code::response;
 use crossdock_proto_remoting::header::pop::PopMessage;
@@ -16,7 +16,9 @@ use crate::auth;
 use crate::broker::Broker;
 use crate::dispatch::Call;
 use crate::error::Refusal;
+use crate::handler::expression::{self, Fault};
 use crate::translate::popped::{is_shown, with_tag};
+use crate::translate::select;
 
 /// Most messages of one answer.
 const MESSAGES_MAX: i32 = 32;
@@ -31,20 +33,21 @@ pub(super) struct Wanted(Subscription);
 
 impl Wanted {
     /// Reads an expression; without one everything is wanted.
-    fn parse(topic: TopicName, kind: Option<&str>, text: Option<&str>) -> Result<Self, Refusal> {
-        let (kind, text) = (kind.unwrap_or_default(), text.unwrap_or_default());
-        if !text.is_empty() && !kind.is_empty() && !kind.eq_ignore_ascii_case("TAG") {
-            let kind: String = kind.chars().take(32).collect();
-            return Err(Refusal::system(format!(
-                "The broker does not support consumer to filter message by {kind}"
-            )));
-        }
-        let parsed = Subscription::parse(topic, text, 0);
-        Ok(Self(parsed.map_err(|_| {
-            Refusal::new(
-                response::SUBSCRIPTION_PARSE_FAILED,
-                "parse the consumer's subscription failed",
-            )
+    fn parse(
+        hub: &Hub,
+        topic: TopicName,
+        kind: Option<&str>,
+        text: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let text = text.unwrap_or_default();
+        let kind = kind.filter(|_| !text.is_empty()).unwrap_or_default();
+        let parsed = expression::parse(hub, topic, (kind, text), 0);
+        Ok(Self(parsed.map_err(|fault| match fault {
+            Fault::Language(_) => Refusal::system(fault.to_string()),
+            Fault::Tags(_) | Fault::Sql(_) => {
+                let remark = format!("parse the consumer's subscription failed: {fault}");
+                Refusal::new(response::SUBSCRIPTION_PARSE_FAILED, remark)
+            }
         })?))
     }
 
@@ -55,9 +58,12 @@ impl Wanted {
 
     /// What only the message itself can tell: hashes of tags collide.
     pub(super) fn accepts(&self, message: &Message) -> bool {
-        match self.filter() {
-            TagFilter::All => is_shown(message),
-            TagFilter::Any(_) => with_tag(message, |tag| self.0.wants_tag(tag)).unwrap_or(false),
+        match (&self.0.expression, self.filter()) {
+            (Expression::Sql(filter), _) => select::wants(filter, message),
+            (_, TagFilter::All) => is_shown(message),
+            (_, TagFilter::Any(_)) => {
+                with_tag(message, |tag| self.0.wants_tag(tag)).unwrap_or(false)
+            }
         }
     }
 }
@@ -94,7 +100,7 @@ impl Pop {
         }
         let topic = readable(door, header.topic)?;
         let queue = queue(&topic, header.queue_id)?;
-        let wanted = Wanted::parse(topic.name.clone(), header.exp_type, header.exp)?;
+        let wanted = Wanted::parse(&door.hub, topic.name.clone(), header.exp_type, header.exp)?;
         let now_ms = door.hub.now_ms();
         let wait = wait_ms(header.born_time.unwrap_or(0), header.poll_time, now_ms);
         Ok(Self {
