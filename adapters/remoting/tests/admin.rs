@@ -461,5 +461,5 @@ async fn unknown_requests_are_answered_with_code_3() {
             Some(format!(" request type {code} not supported").as_str())
         );
     }
-    assert_eq!(door.running.stats.snapshot().unknown_requests, 6);
+    assert_eq!(door.running.stats.snapshot().unknown_requests, 7);
 }
