@@ -7,6 +7,7 @@ import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.impl.MQClientAPIImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.common.protocol.header.QueryConsumerOffsetRequestHeader;
@@ -65,6 +66,11 @@ public final class Version {
     /** Takes back a timer message; the id of what was taken back. */
     public static String recall(DefaultMQProducer producer, String topic, SendResult sent) {
         throw new Check.Skipped("this client cannot recall messages");
+    }
+
+    /** An attribute of a topic. */
+    public static String attribute(TopicConfig config, String name) {
+        throw new Check.Skipped("this client knows no attributes");
     }
 
     /** Turns on heartbeats without subscriptions; false when this client has none. */

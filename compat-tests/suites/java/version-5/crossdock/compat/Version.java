@@ -11,6 +11,7 @@ import org.apache.rocketmq.client.impl.MQClientAPIImpl;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.RequestCallback;
 import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.remoting.protocol.header.QueryConsumerOffsetRequestHeader;
@@ -90,6 +91,11 @@ public final class Version {
     /** Takes back a timer message; the id of what was taken back. */
     public static String recall(DefaultMQProducer producer, String topic, SendResult sent) throws Exception {
         return producer.recallMessage(topic, sent.getRecallHandle());
+    }
+
+    /** An attribute of a topic. */
+    public static String attribute(TopicConfig config, String name) {
+        return config.getAttributes().get(name);
     }
 
     /** Turns on heartbeats without subscriptions; false when this client has none. */

@@ -5,6 +5,7 @@ import crossdock.compat.Check;
 import crossdock.compat.Inbox;
 import crossdock.compat.Mqadmin;
 import crossdock.compat.Scope;
+import crossdock.compat.Version;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -104,7 +105,7 @@ public final class MqadminCases {
         var config = scope.admin().examineTopicConfig(scope.broker, topic);
         Check.equal(6, config.getReadQueueNums(), "read queues");
         Check.equal(5, config.getWriteQueueNums(), "write queues");
-        Check.equal("FIFO", config.getAttributes().get("message.type"), "message type");
+        Check.equal("FIFO", Version.attribute(config, "message.type"), "message type");
         mqadmin.run("updateTopic", "-b", scope.broker, "-t", "not legal", "-r", "1", "-w", "1").hides("success");
         mqadmin.run("updateTopic", "-b", scope.broker, "-t", scope.freshTopic("odd"), "-a", "+message.type=ODD")
                 .hides("success");
